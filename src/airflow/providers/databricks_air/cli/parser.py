@@ -1,0 +1,57 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The table of commands and the parser made from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+__all__ = ["COMMANDS", "build_parser", "main"]
+
+_PACKAGE = "airflow.providers.databricks_air"
+
+
+class Command(NamedTuple):
+    """A command: its one-line help and the module with ``configure(parser)`` and ``run(args) -> int``."""
+
+    help: str
+    module: str
+
+
+COMMANDS: dict[str, Command] = {
+    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.local.command"),
+}
+
+
+def build_parser(prog: str = f"python -m {_PACKAGE}") -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    :param prog: how the user called it, for the usage line.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description="Databricks AI Runtime for Airflow.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        module = import_module(command.module)
+        module.configure(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
+    args = build_parser().parse_args(argv)
+    return int(args.run(args))
