@@ -11,3 +11,9 @@
 # specific language governing permissions and limitations
 # under the License.
 """The local AI Runtime: the same HTTP API, run on this machine."""
+
+from __future__ import annotations
+
+from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+__all__ = ["LocalAirRuntime"]
