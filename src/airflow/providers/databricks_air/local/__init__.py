@@ -14,6 +14,18 @@
 
 from __future__ import annotations
 
-from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
 
 __all__ = ["LocalAirRuntime"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the server only when it is asked for: the command line reads this package for its options alone."""
+    if name == "LocalAirRuntime":
+        from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+        return LocalAirRuntime
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
