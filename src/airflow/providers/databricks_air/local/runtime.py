@@ -30,7 +30,6 @@ from airflow.providers.databricks_air.local.server import Server
 from airflow.providers.databricks_air.local.workspace import Settings, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from airflow.providers.databricks_air.local.scenario import Scenario
