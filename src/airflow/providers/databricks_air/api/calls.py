@@ -185,9 +185,8 @@ def import_file(path: str, content: Callable[[], BinaryIO], *, timeout: float = 
 
 def validate_config(body: Mapping[str, Any]) -> Call[Mapping[str, Any]]:
     """``POST /api/2.0/ai-training/config:validate``: the server's check, one try of 5 s."""
-    return Call(
-        "POST", "/api/2.0/ai-training/config:validate", Answer.json, body=body, timeout=5.0, budget=0.0
-    )
+    call = Call("POST", "/api/2.0/ai-training/config:validate", Answer.json, body=body)
+    return call.once(timeout=5.0)
 
 
 def submit_run(body: Mapping[str, Any]) -> Call[Submitted]:

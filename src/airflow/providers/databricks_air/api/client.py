@@ -78,7 +78,7 @@ class SyncClient:
     def perform(self, call: Call[T]) -> T:
         """Send a call, again where the rule says so, and return what it reads from the answer.
 
-        :raises ApiError: when the answer is an error that will not pass, or did not pass in the call's budget.
+        :raises ApiError: when an error will not pass, or did not pass in the call's budget.
         """
         started = time.monotonic()
         tries = 0
@@ -136,7 +136,7 @@ class AsyncClient:
     async def perform(self, call: Call[T]) -> T:
         """Send a call, again where the rule says so, and return what it reads from the answer.
 
-        :raises ApiError: when the answer is an error that will not pass, or did not pass in the call's budget.
+        :raises ApiError: when an error will not pass, or did not pass in the call's budget.
         """
         started = time.monotonic()
         tries = 0

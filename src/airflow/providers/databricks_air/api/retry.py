@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from airflow.providers.databricks_air.api.calls import Call
 from airflow.providers.databricks_air.api.errors import ApiError, ServiceError
@@ -37,7 +38,7 @@ class RetryRule:
     longest: float = 20.0
     jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
 
-    def delay(self, call: Call[object], error: ApiError, tries: int, elapsed: float) -> float | None:
+    def delay(self, call: Call[Any], error: ApiError, tries: int, elapsed: float) -> float | None:
         """Return the seconds to wait before the next try, or None when there is none.
 
         :param call: what was asked.
