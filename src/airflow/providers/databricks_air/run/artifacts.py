@@ -11,8 +11,8 @@
 # specific language governing permissions and limitations
 """The files of a launch directory, as the node's launcher reads them.
 
-The launcher looks for every file beside the ``command.sh`` that ``command_path`` names, so the file names here
-are part of the wire: ``hyperparameters.yaml``, ``env_vars.json`` and ``secret_env_vars.json`` are siblings of
+The launcher looks for every file beside the ``command.sh`` that ``command_path`` names, so the names here are
+part of the wire: ``hyperparameters.yaml``, ``env_vars.json`` and ``secret_env_vars.json`` are siblings of
 ``command.sh``, once for the run, or once for each container.
 """
 
@@ -63,7 +63,7 @@ def build_artifacts(config: RunConfig) -> tuple[Artifact, ...]:
             [
                 FieldError(
                     "",
-                    f"the configuration has {len(document)} bytes, more than the {MAX_CONFIG_BYTES} that are uploaded",
+                    f"the document has {len(document)} bytes; at most {MAX_CONFIG_BYTES} are uploaded",
                     "Move data out of it, for example into a file of the code directory",
                 )
             ]
@@ -96,7 +96,9 @@ def _of_container(config: RunConfig, container: Container) -> Iterator[Artifact]
     also where one of them is a secret and the other is not.
     """
     own = container.environment_variables.variables if container.environment_variables else {}
-    references = {name: match.groups() for name, value in own.items() if (match := _SECRET_REFERENCE.fullmatch(value))}
+    references = {
+        name: match.groups() for name, value in own.items() if (match := _SECRET_REFERENCE.fullmatch(value))
+    }
     plain = {name: value for name, value in own.items() if name not in references}
     shared_secrets = _split_references(config.secrets or {})
     prefix = container_directory(container.name) + "/"
@@ -104,14 +106,17 @@ def _of_container(config: RunConfig, container: Container) -> Iterator[Artifact]
     if config.parameters:
         yield _hyperparameters(config.parameters, prefix)
     yield from _variables(
-        {name: value for name, value in (config.env_variables or {}).items() if name not in references} | plain,
+        {name: value for name, value in (config.env_variables or {}).items() if name not in references}
+        | plain,
         {name: pair for name, pair in shared_secrets.items() if name not in plain}
         | {name: (scope, key) for name, (scope, key) in references.items()},
         prefix,
     )
 
 
-def _variables(plain: Mapping[str, str], secrets: Mapping[str, tuple[str, str]], prefix: str) -> Iterator[Artifact]:
+def _variables(
+    plain: Mapping[str, str], secrets: Mapping[str, tuple[str, str]], prefix: str
+) -> Iterator[Artifact]:
     """Yield the files of the environment variables, each only if it has an entry."""
     if plain:
         yield _json(f"{prefix}env_vars.json", [{"name": n, "value": v} for n, v in sorted(plain.items())])
@@ -122,7 +127,11 @@ def _variables(plain: Mapping[str, str], secrets: Mapping[str, tuple[str, str]],
 
 def _split_references(secrets: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Split ``scope/key`` of each secret."""
-    return {name: (scope, key) for name, reference in secrets.items() for scope, _, key in [reference.partition("/")]}
+    return {
+        name: (scope, key)
+        for name, reference in secrets.items()
+        for scope, _, key in [reference.partition("/")]
+    }
 
 
 def _json(path: str, entries: list[dict[str, str]]) -> Artifact:

@@ -9,7 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
-"""The bodies that ask for a run: ``POST /api/2.2/jobs/runs/submit`` and ``POST /api/2.0/ai-training/config:validate``.
+"""The bodies that ask for a run: of ``jobs/runs/submit`` and of ``ai-training/config:validate``.
 
 They are plain mappings: the SDK's data classes cannot say ``containers`` or ``CRITICAL``.
 """
@@ -131,7 +131,7 @@ def _deployment(config: RunConfig, launch_dir: str) -> dict[str, Any]:
 
 
 def _environment(config: RunConfig) -> dict[str, Any]:
-    """Return the ``spec`` of the run's only environment: a channel or a managed base, and the dependencies."""
+    """Return the ``spec`` of the only environment: a channel or a managed base, and the dependencies."""
     declared = config.environment
     version = declared.version if declared and declared.version else _default_channel()
     spec: dict[str, Any] = (
