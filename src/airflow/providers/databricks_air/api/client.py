@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import email.utils
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -59,6 +61,7 @@ class SyncClient:
         self._rule = rule or RetryRule()
         self._sleep = sleep
         self._session: requests.Session | None = None
+        self.clock_offset = 0.0
 
     @property
     def session(self) -> requests.Session:
@@ -112,7 +115,13 @@ class SyncClient:
         finally:
             if opened is not None:
                 opened.close()
+        self._compare_clocks(response.headers.get("Date", ""))
         return _read(call, Answer(response.status_code, response.headers, response.content))
+
+    def _compare_clocks(self, date: str) -> None:
+        """Keep how many seconds the server's clock is ahead of this machine's."""
+        with contextlib.suppress(TypeError, ValueError):
+            self.clock_offset = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

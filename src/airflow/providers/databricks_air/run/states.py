@@ -152,6 +152,14 @@ class Run:
         return self.state.is_waiting or (self.latest is not None and self.latest.state.is_waiting)
 
     @property
+    def waiting_since(self) -> int:
+        """Epoch milliseconds at which the present wait for accelerators began; 0 when unknown."""
+        latest = self.latest
+        if latest is None or latest.number == 0:
+            return (latest.end_time if latest else 0) or self.start_time
+        return latest.end_time or latest.start_time or self.start_time
+
+    @property
     def phase(self) -> str:
         """The one word to show for the run, from its latest attempt while that one waits."""
         if self.is_waiting and not self.state.is_waiting and self.latest is not None:
