@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Every pytest process gets an Airflow of its own: home, database and configuration in a temporary directory."""
+"""Every pytest process gets an Airflow of its own: home, database and settings in a temporary directory."""
 
 from __future__ import annotations
 

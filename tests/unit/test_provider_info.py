@@ -24,10 +24,10 @@ import airflow
 import jsonschema
 import pytest
 import yaml
-from scripts import provider_info as generator
 
 from airflow.providers.databricks_air import __version__
 from airflow.providers.databricks_air.get_provider_info import get_provider_info
+from scripts import provider_info as generator
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "airflow-provider-databricks-air"
@@ -56,7 +56,7 @@ def test_generated_module_is_up_to_date() -> None:
 
 
 def test_provider_yaml_is_valid_in_the_newest_schema() -> None:
-    """``provider.yaml`` satisfies the development schema of the newest Airflow, which forbids unknown keys."""
+    """``provider.yaml`` satisfies the newest Airflow's development schema, which forbids unknown keys."""
     if airflow.__version__.startswith("2."):
         pytest.skip("Airflow 2's development schema demands a key that Airflow 3's forbids")
     jsonschema.validate(_document(), _schema("provider.yaml.schema.json"))
