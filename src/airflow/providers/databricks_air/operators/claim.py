@@ -132,8 +132,7 @@ class Claim:
         while True:
             asked_at = time.time()
             token = self.token or self.identity.token(generation)
-            record = partial(Record, life=self.identity.life, generation=generation)
-            run_id = self.submit(token, lambda run_id, record=record: self._keep(record(run_id)))
+            run_id = self.submit(token, partial(self._keep, generation))
             run = self.client.perform(get_run(run_id))
             is_old = run.start_time / 1000 < asked_at + self.client.clock_offset - CLOCK_TOLERANCE
             if is_old and not run.is_terminal:
@@ -165,9 +164,9 @@ class Claim:
             )
             return None
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, generation: int, run_id: int) -> None:
         if self.store is not None:
-            self.store.set(STORE_KEY, asdict(record))
+            self.store.set(STORE_KEY, asdict(Record(run_id, self.identity.life, generation)))
 
     def _look(self, run_id: int) -> Run | None:
         try:

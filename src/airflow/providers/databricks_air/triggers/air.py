@@ -94,7 +94,8 @@ class AirRunTrigger(BaseTrigger):
                 self._release().start()
             raise
         # Nothing may be awaited after the event: Airflow takes a trigger that lives on for a killed one.
-        yield TriggerEvent({"run_id": self.run_id, "why": ended.why, "message": ended.message})
+        event = {"run_id": self.run_id, "why": ended.why, "message": ended.message}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task (Airflow 3.3 and later call this, and not only then)."""
