@@ -82,7 +82,7 @@ class AirRunOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("config_path", "config", "overrides", "idempotency_token")
-    template_fields_renderers: dict[str, str] = {"config": "yaml", "overrides": "json"}
+    template_fields_renderers = {"config": "yaml", "overrides": "json"}  # noqa: RUF012
     operator_extra_links = (AirRunLink(),)
     ui_color = "#ffede8"
 

@@ -53,7 +53,7 @@ class AirRunSensor(BaseSensorOperator):
 
     :param run_id: id of the run. (templated)
     :param databricks_air_conn_id: the connection to the workspace.
-    :param deferrable: wait in the triggerer instead of on a worker; then ``poke_interval`` is the polling interval.
+    :param deferrable: wait in the triggerer instead of on a worker, looking every ``poke_interval`` seconds.
     """
 
     template_fields: Sequence[str] = ("run_id",)
