@@ -140,9 +140,16 @@ class AirRunSensor(BaseSensorOperator):
 
     def _look(self, run_id: int) -> Run:
         """Ask for the state; a refusal counts only when it is repeated."""
-        for _ in range(REFUSALS - 1):
+        refusals = 0
+        while True:
             try:
                 return self.hook.get_run(run_id)
+            except (AuthError, NotFoundError) as error:
+                refusals += 1
+                if refusals == REFUSALS:
+                    raise
+                self.log.warning("Run %s: %s; asking again", run_id, error)
+                time.sleep(REFUSAL_PAUSE)
             except (AuthError, NotFoundError) as error:
                 self.log.warning("Run %s: %s; asking again", run_id, error)
                 time.sleep(REFUSAL_PAUSE)
@@ -150,9 +157,7 @@ class AirRunSensor(BaseSensorOperator):
 
     def _output(self, run: Run) -> TaskOutput:
         try:
-            return (
-                self.hook.client.perform(get_output(run.latest.run_id).once()) if run.latest else TaskOutput()
-            )
+            return self.hook.client.perform(get_output(run.latest.run_id if run.latest else 0).once())
         except ApiError:
             # The MLflow ids are an addition to a run that succeeded.
             return TaskOutput()
