@@ -18,11 +18,11 @@ import json
 import time
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["LogFaults", "Record", "Stream", "Streams"]
@@ -61,6 +61,22 @@ class LogFaults:
     duplicate_every: int = 0
     disorder_every: int = 0
     record_ids: bool = True
+
+    @classmethod
+    def parse(cls, document: object) -> LogFaults:
+        """Return what a document describes.
+
+        :raises ValueError: naming the field, the value and the rule.
+        """
+        kinds = {"late": (int, float), "record_ids": bool}
+        for name, value in document.items() if isinstance(document, Mapping) else [("", document)]:
+            if name not in {item.name for item in fields(cls)}:
+                raise ValueError(
+                    f"log fault field {name!r}: not one of {', '.join(i.name for i in fields(cls))}"
+                )
+            if not isinstance(value, kinds.get(name, int)) or (name != "record_ids" and not value >= 0):
+                raise ValueError(f"log fault field {name!r}: {value!r} must be a number that is not negative")
+        return cls(**document) if isinstance(document, Mapping) else cls()
 
 
 class Stream:
