@@ -36,9 +36,8 @@ from airflow.providers.databricks_air.run.identity import launch_directory
 from airflow.providers.databricks_air.run.payload import submit_body, validate_body
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.run.config import RunConfig
-
     from airflow.providers.databricks_air.api.client import SyncClient
+    from airflow.providers.databricks_air.run.config import RunConfig
 
 __all__ = ["Prepared", "launch", "prepare"]
 
