@@ -108,15 +108,20 @@ class _Blocks:
 
 @contextmanager
 def gzipped(file: IO[bytes]) -> Iterator[Sink]:
-    """Give a sink whose content is written to *file* as gzip: without a time, the same for any number of cores.
+    """Give a sink whose content is written to *file* as gzip: no time, the same for any number of cores.
 
     :param file: stays open.
     """
-    # One thread takes another way through the library; two are right for a single core, too.
-    threads = max(
-        2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    )
-    with igzip_threaded.open(file, "wb", compresslevel=_LEVEL, threads=threads, block_size=BLOCK) as stream:
+    with igzip_threaded.open(  # type: ignore[no-untyped-call] # it says nothing of its types
+        file, "wb", compresslevel=_LEVEL, threads=_cores(), block_size=BLOCK
+    ) as stream:
         blocks = _Blocks(stream)
         yield blocks
         blocks.flush()
+
+
+def _cores() -> int:
+    """Return how many threads compress; at least two: a single one takes another way through the library."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(2, len(os.sched_getaffinity(0)))
+    return max(2, os.cpu_count() or 2)

@@ -11,8 +11,8 @@
 # specific language governing permissions and limitations
 """What is in a file, remembered by what the file system says of it.
 
-The memory is one file for each code directory below ``$XDG_CACHE_HOME``. It may be deleted at any time; processes
-that write it at once replace each other's, which costs time but is never wrong.
+The memory is one file for each code directory below ``$XDG_CACHE_HOME``. It may be deleted at any time;
+processes that write it at once replace each other's, which costs time but is never wrong.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class GitDirectory:
 
     @contextmanager
     def _repository(self) -> Iterator[dict[str, str]]:
-        """Give the variables that point git to a repository: none in a work tree, to an empty one elsewhere."""
+        """Give the variables that point git to an empty repository; none in a work tree."""
         if self.prefix is not None:
             yield {}
             return
@@ -212,7 +212,7 @@ class GitDirectory:
         program = shutil.which("git")
         if program is None:
             raise SnapshotError(
-                "code_source: git is needed to tell which files of the directory belong to the code, and there is "
+                "code_source: git must tell which files of the directory belong to the code, and there is "
                 "no git on the PATH. Install git on the worker"
             )
         return [program, *_SETTINGS, *arguments]

@@ -17,6 +17,7 @@ import hashlib
 import logging
 import os
 import posixpath
+import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 _KEY_VERSION = "v1"
 _TREE_VERSION = b"airflow-tree-v1\0"
 _MANY = 5
+_NOT_CODE = re.compile(rb"(?:^|/)(?:\.git(?:/|$)|\._)")
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Snapshot:
 def take_snapshot(code_source: CodeSource, base_dir: Path) -> Snapshot:
     """Look at the code and return what would be packed.
 
-    Without ``git`` that is the working tree: tracked files as they are now, and untracked ones that git does not
-    ignore; the same rules hold for a directory that is no repository. With ``git`` it is one commit.
+    Without ``git`` that is the working tree: tracked files as they are now, and untracked ones that git does
+    not ignore; the same rules hold for a directory that is no repository. With ``git`` it is one commit.
 
     :param code_source: the ``code_source`` of a run configuration.
     :param base_dir: the directory that a relative ``root_path`` starts from.
@@ -158,7 +160,7 @@ def _look(
     include: Sequence[bytes] = (),
     below: bytes = b"",
 ) -> Iterator[TreeFile]:
-    """Yield the files of *git*, and of the repositories inside it; a tracked file that was deleted is passed over.
+    """Yield the files of *git*, and of the repositories inside it, without tracked files that were deleted.
 
     :param below: the path of *git* below the directory, with a final slash.
     """
@@ -194,7 +196,7 @@ def _require(directory: Directory, include: Sequence[bytes]) -> None:
 def _refuse_strangers(
     git: GitDirectory, directory: Directory, files: Sequence[TreeFile], include: Sequence[bytes]
 ) -> None:
-    """Refuse pipes and sockets beside the files, which git passes over in silence, unless they are ignored."""
+    """Refuse pipes and sockets beside the files, unless they are ignored: git says nothing of them."""
     folders = {file.path.rpartition(b"/")[0] for file in files} or {b""}
     strangers = [path for path in directory.strangers(sorted(folders)) if _is_code(path)]
     wanted = [path for path in strangers if not include or _is_below(path, include)]
@@ -242,7 +244,7 @@ def _pinned(git: GitDirectory, ref: GitRef, dirname: str, include: Sequence[str]
     prefix = git.prefix
     if prefix is None:
         raise SnapshotError(
-            f"code_source.git: {git.root} is not in a git work tree. Remove code_source.git to pack it as it is"
+            f"code_source.git: {git.root} is in no git work tree. Remove code_source.git to pack it as it is"
         )
     limits = _normalised(include)
     commit = _of_branch(git, ref.branch, limits) if ref.branch else _of_commit(git, ref.commit or "")
@@ -256,7 +258,7 @@ def _pinned(git: GitDirectory, ref: GitRef, dirname: str, include: Sequence[str]
 
 
 def _of_commit(git: GitDirectory, written: str) -> str:
-    """Return the commit as the author wrote it, which its key is made of; the full id where that is a name."""
+    """Return the commit as the author wrote it, whose text is in the key; the full id of a tag or name."""
     full = git.commit(written)
     if full is None:
         raise SnapshotError(
@@ -276,8 +278,8 @@ def _of_branch(git: GitDirectory, branch: str, limits: Sequence[bytes]) -> str:
             f" and {len(changes) - _MANY} more" if len(changes) > _MANY else ""
         )
         raise SnapshotError(
-            f"code_source.git.branch: the working tree of {git.root} has changes ({some}) that the branch does not "
-            "have. Commit them, or pin code_source.git.commit"
+            f"code_source.git.branch: the files of {git.root} have changes that the branch does not have "
+            f"({some}). Commit them, or pin code_source.git.commit"
         )
     return full
 
@@ -320,7 +322,7 @@ def _is_below(path: bytes, include: Sequence[bytes]) -> bool:
 
 def _is_code(path: bytes) -> bool:
     """Return whether *path* is neither git's own nor a shadow that macOS leaves beside a file."""
-    return not any(part == b".git" or part.startswith(b"._") for part in path.split(b"/"))
+    return not _NOT_CODE.search(path)
 
 
 def _checked_name(dirname: str) -> str:

@@ -150,7 +150,7 @@ class Directory:
 
 
 def read_chunks(file: IO[bytes], size: int, each: Callable[[bytes], object]) -> int:
-    """Pass the content of *file* to *each* in pieces of at most *size* bytes and return how many bytes it had."""
+    """Pass *file* to *each* in pieces of at most *size* bytes and return how many bytes there were."""
     total = 0
     while piece := file.read(size):
         total += len(piece)
