@@ -18,10 +18,12 @@ import json
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 __all__ = ["LogFaults", "Record", "Stream", "Streams"]
 
@@ -31,13 +33,13 @@ _OPEN_STREAMS = 512
 class Record(NamedTuple):
     """One line.
 
-    :param index: position in the stream.
+    :param position: place in the stream.
     :param time: nanoseconds since the epoch.
     :param body: the line without its end.
     :param record_id: stable across restarts of the server.
     """
 
-    index: int
+    position: int
     time: int
     body: str
     record_id: str
@@ -110,7 +112,7 @@ class Stream:
         :param lines: text and the end of the line in the raw output.
         :param now: seconds since the epoch.
         """
-        records = []
+        records: list[dict[str, Any]] = []
         for body, offset in lines:
             self._newest = max(self._newest + 1, int(now * 1e9))
             records.append({"t": self._newest, "b": body, "o": offset, "i": len(self._times) + len(records)})
