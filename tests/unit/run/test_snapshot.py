@@ -260,7 +260,7 @@ class TestWorkingTree:
     """Without a pin, the files are packed as they are on the disk."""
 
     def test_tracked_changed_and_new(self, repo: Path) -> None:
-        """Tracked files as they are now and new ones that are not ignored are packed; deleted ones are not."""
+        """Tracked files as they are and new ones that are not ignored are packed; deleted ones are not."""
         write(repo, train_py="print(2)\n", new_py="n", out__run_log="x", data__big="b")
         (repo / "x.log").write_text("log")
         (repo / "research" / "a.py").unlink()

@@ -91,13 +91,15 @@ class TarStream:
 class _Blocks:
     """Hands data on in blocks of one size, since the compression starts anew with each block."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, check: Callable[[], None]) -> None:
         self._sink = sink
+        self._check = check
         self._waiting = bytearray()
 
     def write(self, data: bytes) -> None:
         self._waiting += data
         while len(self._waiting) >= BLOCK:
+            self._check()
             self._sink.write(bytes(self._waiting[:BLOCK]))
             del self._waiting[:BLOCK]
 
@@ -107,15 +109,16 @@ class _Blocks:
 
 
 @contextmanager
-def gzipped(file: IO[bytes]) -> Iterator[Sink]:
+def gzipped(file: IO[bytes], check: Callable[[], None]) -> Iterator[Sink]:
     """Give a sink whose content is written to *file* as gzip: no time, the same for any number of cores.
 
     :param file: stays open.
+    :param check: called before each block; what it raises ends the work.
     """
     with igzip_threaded.open(  # type: ignore[no-untyped-call] # it says nothing of its types
         file, "wb", compresslevel=_LEVEL, threads=_cores(), block_size=BLOCK
     ) as stream:
-        blocks = _Blocks(stream)
+        blocks = _Blocks(stream, check)
         yield blocks
         blocks.flush()
 

@@ -85,12 +85,14 @@ class Snapshot:
         self.pack(stream)
         stream.close()
 
-    def write_archive(self, file: IO[bytes]) -> None:
+    def write_archive(self, file: IO[bytes], check: Callable[[], None] = lambda: None) -> None:
         """Write the compressed archive to *file*, which stays open.
 
+        :param file: a file that can be written.
+        :param check: called now and then; what it raises ends the work.
         :raises SnapshotError: see :meth:`write_tar`; *file* then holds no valid archive.
         """
-        with gzipped(file) as sink:
+        with gzipped(file, check) as sink:
             self.write_tar(sink)
 
 
