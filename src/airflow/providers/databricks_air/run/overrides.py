@@ -107,7 +107,7 @@ def _named(key: str, error: FieldError) -> FieldError:
 
 
 def _replaced(node: Node | None, path: Path, value: Node, done: Path) -> Node:
-    """Return *node* with *value* at *path*; what is missing on the way is made. *node* itself stays as it is."""
+    """Return *node* with *value* at *path*; what is missing on the way is made. *node* stays as it is."""
     if not path:
         return value
     part, rest = path[0], path[1:]
