@@ -85,8 +85,8 @@ class Environment(ConfigModel):
 
     dependencies: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = ()
     """Lines for pip, such as ``torch==2.3.0`` or ``-r /Workspace/…/requirements.txt``, installed on every
-    node before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``, relative to
-    this file, is read and put in its place."""
+    node before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``,
+    relative to this file, is read and put in its place."""
 
     version: Annotated[Text, AfterValidator(_version)] | None = None
     """The base environment: digits such as ``5``, or a managed one such as ``databricks_ai_v5``. The

@@ -134,13 +134,13 @@ def _deployment(config: RunConfig, launch_dir: str) -> dict[str, Any]:
 def _environment(config: RunConfig) -> dict[str, Any]:
     """Return the ``spec`` of the only environment: a channel or a managed base, and the dependencies."""
     declared = config.environment
-    version = declared.version if declared and declared.version else _default_channel()
+    version = declared.version or _default_channel()
     spec: dict[str, Any] = (
         {"base_environment": f"workspace-base-environments/{version}"}
         if version.startswith(_MANAGED_PREFIX)
         else {"environment_version": version}
     )
-    if declared and declared.dependencies:
+    if declared.dependencies:
         spec["dependencies"] = list(declared.dependencies)
     return spec
 
