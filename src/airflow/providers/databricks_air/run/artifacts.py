@@ -95,7 +95,7 @@ def _of_container(config: RunConfig, container: Container) -> Iterator[Artifact]
     A name stands in one of the two variable files only: what the container says replaces what the run says,
     also where one of them is a secret and the other is not.
     """
-    own = container.environment_variables.variables if container.environment_variables else {}
+    own = container.environment_variables.variables
     references = {
         name: match.groups() for name, value in own.items() if (match := _SECRET_REFERENCE.fullmatch(value))
     }

@@ -93,7 +93,7 @@ def validate_body(config: RunConfig, *, launch_dir: str, token: str) -> dict[str
 
 
 def _ai_runtime_task(config: RunConfig, launch_dir: str, code_source_path: str | None) -> dict[str, Any]:
-    image = config.environment.unity_catalog_image if config.environment else None
+    image, docker = config.environment.unity_catalog_image, config.environment.docker_image
     optional = {
         "mlflow_run": config.mlflow_run_name,
         "mlflow_experiment_directory": config.mlflow_experiment_directory,
@@ -101,6 +101,7 @@ def _ai_runtime_task(config: RunConfig, launch_dir: str, code_source_path: str |
         "code_source_path": code_source_path,
         "priority_class": config.compute.priority_class,
         "unity_catalog_image_path": image,
+        "docker_image_url": docker.url if docker else None,
     }
     return {
         "experiment": config.experiment_name,
@@ -133,13 +134,13 @@ def _deployment(config: RunConfig, launch_dir: str) -> dict[str, Any]:
 def _environment(config: RunConfig) -> dict[str, Any]:
     """Return the ``spec`` of the only environment: a channel or a managed base, and the dependencies."""
     declared = config.environment
-    version = declared.version if declared and declared.version else _default_channel()
+    version = declared.version or _default_channel()
     spec: dict[str, Any] = (
         {"base_environment": f"workspace-base-environments/{version}"}
         if version.startswith(_MANAGED_PREFIX)
         else {"environment_version": version}
     )
-    if declared and declared.dependencies:
+    if declared.dependencies:
         spec["dependencies"] = list(declared.dependencies)
     return spec
 
