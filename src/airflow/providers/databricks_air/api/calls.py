@@ -102,6 +102,10 @@ class Call(Generic[T]):
         """Method and path, for messages."""
         return f"{self.method} {self.path}"
 
+    def within(self, seconds: float) -> Call[T]:
+        """Return the same call, whose tries end after that many seconds."""
+        return replace(self, budget=seconds, timeout=min(seconds, self.timeout))
+
     def once(self, timeout: float | None = None) -> Call[T]:
         """Return the same call without repetition.
 

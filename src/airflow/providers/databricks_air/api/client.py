@@ -61,6 +61,7 @@ class SyncClient:
         self._rule = rule or RetryRule()
         self._sleep = sleep
         self._session: requests.Session | None = None
+        self._halted = False
         self.clock_offset = 0.0
 
     @property
@@ -83,6 +84,8 @@ class SyncClient:
 
         :raises ApiError: when an error will not pass, or did not pass in the call's budget.
         """
+        if self._halted:
+            raise ServiceError("not sent: the task is being ended", request=call.label)
         started = time.monotonic()
         tries = 0
         while True:
@@ -93,8 +96,12 @@ class SyncClient:
                 wait = self._rule.delay(call, error, tries, time.monotonic() - started)
                 if wait is None:
                     raise
-                _say_again(call, error, wait)
+                _say_again(error, wait)
                 self._sleep(wait)
+
+    def halt(self) -> None:
+        """Begin no further call; one under way goes on, so that a submission learns its answer."""
+        self._halted = True
 
     def _send(self, call: Call[T]) -> T:
         import requests
@@ -157,7 +164,7 @@ class AsyncClient:
                 wait = self._rule.delay(call, error, tries, time.monotonic() - started)
                 if wait is None:
                     raise
-                _say_again(call, error, wait)
+                _say_again(error, wait)
                 await asyncio.sleep(wait)
 
     async def _send(self, call: Call[T]) -> T:
@@ -227,5 +234,5 @@ def _no_answer(call: Call[Any], error: BaseException, host: str) -> ServiceError
     return ServiceError(f"no answer from {host} ({what})", request=call.label)
 
 
-def _say_again(call: Call[Any], error: ApiError, wait: float) -> None:
+def _say_again(error: ApiError, wait: float) -> None:
     log.warning("%s; trying again in %.1f s", error, wait)
