@@ -21,7 +21,7 @@ from airflow.providers.databricks_air.api.calls import Call
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.api.log_pages import PageSource
 from airflow.providers.databricks_air.api.mlflow_logs import ChunkSource
-from airflow.providers.databricks_air.run.logs import NOTICE, LogLine, NodeLog
+from airflow.providers.databricks_air.run.logs import NOTICE, OVERLAP, LogLine, NodeLog
 
 __all__ = ["LogFeed"]
 
@@ -58,7 +58,9 @@ class LogFeed:
         self._pages: PageSource | None = PageSource(run_id, NodeLog(node, attempt), now)
         self._chunks: ChunkSource | None = None
         self._printed_before = 0
+        self._now = now
         self._ended = False
+        self._ended_at = 0.0
         self._empty = 0
         self._failures = 0
         self._asked_to_wait = 0.0
@@ -81,8 +83,8 @@ class LogFeed:
         """Seconds to leave the source alone because it failed; 0 when it did not."""
         if not self._failures or self.done:
             return 0.0
-        grown = FAILURE_DELAY * 2 ** max(0, self._failures - FAILURES_BELIEVED)
-        return max(self._asked_to_wait, FAILURE_DELAY if self._ended else min(grown, LONGEST_FAILURE_DELAY))
+        grown = FAILURE_DELAY * 2 ** min(self._failures - 1, 10)
+        return max(self._asked_to_wait, min(grown, LONGEST_FAILURE_DELAY))
 
     def use_artifacts(self, why: str) -> None:
         """Read from the artifacts from now on, beginning behind what was printed.
@@ -96,13 +98,14 @@ class LogFeed:
             self._pages = None
             self._empty = self._failures = 0
 
-    def poll(self, *, ended: bool) -> Generator[Call[Any], Any, list[LogLine]]:
+    def poll(self, *, ended: bool, last: bool) -> Generator[Call[Any], Any, list[LogLine]]:
         """Return the next new lines.
 
         :param ended: whether the attempt is over.
+        :param last: whether nothing but this log keeps the reader waiting: late lines get less time then.
         """
         if ended and not self._ended:
-            self._ended, self._empty = True, 0
+            self._ended, self._ended_at, self._empty, self._failures = True, self._now(), 0, 0
         try:
             lines = yield from self._read()
         except ApiError as error:
@@ -110,12 +113,19 @@ class LogFeed:
         self._failures = 0
         recovered = self._recovery()
         self._empty = 0 if lines else self._empty + 1
-        enough = 1 if self.settled else EMPTY_POLLS_AT_END
-        if self._ended and not self.is_behind and self._empty >= enough:
+        if self._ended and self._is_silent(last):
             self._finish()
         elif self._may_look_for_artifacts():
             yield from self._look_for_artifacts()
         return [*recovered, *lines]
+
+    def _is_silent(self, last: bool) -> bool:
+        """Whether a finished attempt has said nothing for long enough."""
+        if self.is_behind:
+            return False
+        if self.settled:
+            return self._empty > 0
+        return self._empty >= EMPTY_POLLS_AT_END and (last or self._now() >= self._ended_at + OVERLAP)
 
     def _read(self) -> Generator[Call[Any], Any, list[LogLine]]:
         if self._pages is not None:

@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.run.logs import NOTICE, LogLine, NodeLog
 
 __all__ = ["PageSource"]
 
-PAGES_AT_ONCE = 4
+LINES_AT_ONCE = 2000
 TIMEOUT = 30.0
 
 
@@ -56,7 +56,7 @@ class PageSource:
         return bool(self._token) or self.log.recalling
 
     def read(self, *, ended: bool = False) -> Generator[Call[Any], Any, list[LogLine]]:
-        """Return the next new lines, a few pages at most.
+        """Return the next new lines, up to the page with the two-thousandth.
 
         :param ended: whether the attempt is over.
         :raises ApiError: when a page cannot be read. The next ``read`` starts the reading anew: a token
@@ -66,7 +66,7 @@ class PageSource:
         try:
             if self.log.recalling:
                 lines += yield from self._recall()
-            for _ in range(PAGES_AT_ONCE):
+            while len(lines) < LINES_AT_ONCE:
                 if not self._token:
                     self._since = self.log.since(self._now(), whole=ended)
                 page: LogPage = yield self._page(self._since, self._token)

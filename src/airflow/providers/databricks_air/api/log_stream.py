@@ -109,7 +109,7 @@ class LogStream:
             if not feed.done:
                 if self._endpoint_refused:
                     feed.use_artifacts(self._endpoint_refused)
-                came = yield from feed.poll(ended=_has_ended(run, attempt))
+                came = yield from feed.poll(ended=_has_ended(run, attempt), last=run.is_terminal)
                 self._endpoint_refused = self._endpoint_refused or feed.refused
                 lines += self._switch(feed) if came else ()
                 lines += came
