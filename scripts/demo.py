@@ -155,14 +155,22 @@ def connection_of(local: subprocess.Popen[str]) -> str:
     raise DemoError(f"the local AI Runtime ended with code {local.wait()}")
 
 
+def failure_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the exceptions of a JSON record as Python shows them, the cause first.
+
+    :param record: a line of Airflow's log.
+    """
+    for error in reversed(record.get("exception") or []):
+        for frame in error["frames"]:
+            yield f'File "{frame["filename"]}", line {frame["lineno"]}, in {frame["name"]}'
+        yield f"{error['exc_type']}: {error['exc_value']}"
+
+
 class Story:
     """Tells the log of ``airflow dags test`` as a newcomer wants to read it."""
 
     OURS = re.compile(r"(airflow\.task\.operators\.)?airflow\.providers\.databricks_air\b|task\.stdout$")
     TASK = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
-
-    def __init__(self) -> None:
-        self.results: list[str] = []
 
     def tell(self, line: str) -> None:
         """Show a line if it is part of the story.
@@ -177,9 +185,7 @@ class Story:
         if task := self.TASK.match(event):
             say(f"\n{BOLD}Task {task[1]}{PLAIN}")
         elif level in {"error", "critical"}:
-            say(f"  {event}", RED)
-            for error in record.get("exception") or []:
-                say(f"  {error['exc_type']}: {error['exc_value']}", RED)
+            say("\n".join(f"  {part}" for part in [*event.splitlines(), *failure_lines(record)]), RED)
         elif self.OURS.match(logger):
             say("\n".join(f"  {part}" for part in event.splitlines()), DIM if level == "debug" else "")
 
@@ -212,18 +218,25 @@ def demo(folder: Path) -> int:
     say("Run configuration", BOLD)
     say(f"  {os.path.relpath(EXAMPLES / 'train.yaml')}")
     text = (EXAMPLES / "train.yaml").read_text(encoding="utf-8")
-    say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).rstrip())
+    say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).strip("\n"))
     say("\nLocal AI Runtime", BOLD)
-    local = ["-m", "airflow.providers.databricks_air", "local", "--state-dir", folder / "local"]
+    local: list[str | Path] = [
+        "-m",
+        "airflow.providers.databricks_air",
+        "local",
+        "--state-dir",
+        folder / "local",
+    ]
     with started(*local, env=env, log=subprocess.STDOUT) as server:
         env[CONNECTION] = connection_of(server)
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")
         migrate(env)
         log = folder / "airflow.log"
         code = run_dag(env, log)
-        if code:
-            say(f"\nThe Dag failed; all that Airflow said:\n{log.read_text(encoding='utf-8')}", RED)
-            return code
+    if code:
+        kept = shutil.copy(log, f"{folder}.log")
+        say(f"\nThe Dag failed, see above; all that Airflow said is in {kept}", RED)
+        return code
     say(f"\nDone in {time.monotonic() - begin:.0f} s; everything is stopped.", BOLD)
     say(NEXT.rstrip())
     return 0
