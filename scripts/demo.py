@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "tests/system/databricks_air"
 DAG_ID = "example_air_run"
@@ -68,35 +68,35 @@ def end(process: subprocess.Popen[str]) -> None:
 
     :param process: started with ``start_new_session=True``.
     """
+    # A second Ctrl-C must not leave half of it running.
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
+            process.wait(GRACE)
         except ProcessLookupError:
             break
-        try:
-            process.wait(GRACE)
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextmanager
-def started(
-    *arguments: str | Path, env: Mapping[str, str], log: TextIO | int
-) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str | Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """Run ``python …`` in a process group of its own that does not outlive the block.
 
     Ctrl-C reaches this program alone; it then ends the others in the right order.
 
     :param arguments: what follows ``python``.
     :param env: the environment.
-    :param log: where standard error goes, as ``subprocess`` takes it.
     """
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=log,
+        stderr=subprocess.STDOUT,
         text=True,
         env=dict(env),
         start_new_session=True,
@@ -133,7 +133,7 @@ def migrate(env: Mapping[str, str]) -> None:
     :param env: from :func:`environment`.
     :raises DemoError: when Airflow cannot.
     """
-    with started("-m", "airflow", "db", "migrate", env=env, log=subprocess.STDOUT) as migration:
+    with started("-m", "airflow", "db", "migrate", env=env) as migration:
         output, _ = migration.communicate()
     if migration.returncode:
         raise DemoError(f"airflow db migrate failed:\n{output}")
@@ -199,7 +199,7 @@ def run_dag(env: Mapping[str, str], log: Path) -> int:
     story = Story()
     with (
         log.open("w", encoding="utf-8") as file,
-        started("-m", "airflow", "dags", "test", DAG_ID, env=env, log=subprocess.STDOUT) as airflow,
+        started("-m", "airflow", "dags", "test", DAG_ID, env=env) as airflow,
     ):
         assert airflow.stdout is not None
         for line in airflow.stdout:
@@ -220,14 +220,8 @@ def demo(folder: Path) -> int:
     text = (EXAMPLES / "train.yaml").read_text(encoding="utf-8")
     say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).strip("\n"))
     say("\nLocal AI Runtime", BOLD)
-    local: list[str | Path] = [
-        "-m",
-        "airflow.providers.databricks_air",
-        "local",
-        "--state-dir",
-        folder / "local",
-    ]
-    with started(*local, env=env, log=subprocess.STDOUT) as server:
+    program = "airflow.providers.databricks_air"
+    with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
         env[CONNECTION] = connection_of(server)
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")
         migrate(env)
