@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.databricks_air.operators.air import AirCancelRunOperator, AirRunOperator
 from airflow.providers.databricks_air.sensors.air import AirRunSensor
 
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), catchup=False):
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), catchup=False) as dag:
 """
 
 
@@ -76,8 +77,6 @@ class DagRunner:
         :param body: the indented body of the ``with DAG(...)`` block.
         :param files: text of files to put beside the Dag file, by name without ``.yaml``.
         """
-        from airflow.models.dagbag import DagBag
-
         dag_id = f"story_{uuid4().hex[:8]}"
         here = self.folder / dag_id
         here.mkdir()
@@ -85,12 +84,11 @@ class DagRunner:
             (here / f"{name}.yaml").write_text(textwrap.dedent(text))
         path = here / "dag.py"
         path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
-        bag = DagBag(path, include_examples=False)
-        assert not bag.import_errors, bag.import_errors
+        dag = runpy.run_path(str(path))["dag"]
         keep = _Keep()
         logging.getLogger().addHandler(keep)
         try:
-            dag_run = bag.dags[dag_id].test()
+            dag_run = dag.test()
         finally:
             logging.getLogger().removeHandler(keep)
         instances = dag_run.get_task_instances()
