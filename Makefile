@@ -11,26 +11,110 @@
 # specific language governing permissions and limitations
 # under the License.
 
-# Everything is made inside the tree: .venv/uv, .venv/oldest and .venv/newest.
+# Everything that is made stays in the tree (.venv, .cache, docs/_build, dist);
+# only uv's download cache is shared between trees, where the machine has a home for it.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= python3
-UV := .venv/uv/bin/uv
-export UV_LINK_MODE ?= hardlink
+.DELETE_ON_ERROR:
+.SUFFIXES:
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help venv
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := .venv/uv/bin/uv
+BIN := .venv/newest/bin
+# Airflow 2.11 runs on Python 3.10 to 3.12; one interpreter for both legs keeps them comparable.
+LEG_PYTHON ?= >=3.10,<3.13
+WORKERS ?= 2
+PYTEST = python -m pytest -n $(WORKERS) --dist worksteal -q
+UV_HOME := $(or $(UV_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/uv,$(if $(HOME),$(HOME)/.cache/uv)))
+export UV_CACHE_DIR := $(shell [ -n "$(UV_HOME)" ] && mkdir -p "$(UV_HOME)" 2>/dev/null && [ -w "$(UV_HOME)" ] \
+	&& echo "$(UV_HOME)" || echo "$(CURDIR)/.cache/uv")
+export UV_PYTHON_DOWNLOADS ?= never
+export UV_NO_PROGRESS := 1
+
+define NO_PYTHON
+No Python $(LEG_PYTHON) was found on this machine, and Airflow 2.11.2, the oldest leg of the tests, needs one.
+Do one of these, then type the same command again:
+  - install Python 3.12 so that `python3.12` is on the PATH;
+  - name another interpreter:      make LEG_PYTHON=/path/to/python3.11 ...
+  - let uv download one (network): make UV_PYTHON_DOWNLOADS=automatic ...
+endef
+export NO_PYTHON
+
+.PHONY: help venv demo test test-unit test-story test-long check format lock provider-info clean \
+	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
+
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv/newest/.done  ## Run the example Dag on the local AI Runtime and show what happens
+	@$(BIN)/python scripts/demo.py
+
+test: check test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+
+test-newest test-oldest: test-%: .venv/%/.done
+	@echo "tests: the $* leg"
+	@.venv/$*/bin/$(PYTEST) -m 'not long' $(ARGS)
+
+test-long: .venv/newest/.done .venv/oldest/.done  ## The tests that take minutes, on both legs
+	@.venv/newest/bin/$(PYTEST) -m long $(ARGS)
+	@.venv/oldest/bin/$(PYTEST) -m long $(ARGS)
+
+check: .venv/newest/.done  ## Format, lint, types, import walls, docs; offline
+	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target \
+		check-types check-docs check-imports check-format check-lint check-provider
+
+check-format: .venv/newest/.done
+	@$(BIN)/ruff format --quiet --check . || { echo "ruff format: type 'make format'"; exit 1; }
+
+check-lint: .venv/newest/.done
+	@$(BIN)/ruff check --quiet .
+
+check-imports: .venv/newest/.done
+	@$(BIN)/lint-imports --cache-dir .cache/import-linter >.cache/import-linter.log || { cat .cache/import-linter.log; exit 1; }
+
+check-types: .venv/newest/.done
+	@$(BIN)/mypy --no-error-summary src scripts
+
+check-docs: .venv/newest/.done
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d .cache/doctrees docs docs/_build
+
+check-provider: .venv/newest/.done
+	@$(BIN)/python scripts/provider_info.py --check
+
+format: .venv/newest/.done  ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format --quiet .
+
+provider-info: .venv/newest/.done  ## Make get_provider_info.py from provider.yaml
+	@$(BIN)/python scripts/provider_info.py
+
+lock: $(UV)  ## Compile requirements/*.in to *.txt again (network)
+	@for leg in newest oldest; do \
+		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
+			requirements/$$leg.in -o requirements/$$leg.txt; done
+
+clean:  ## Remove everything that was made here, environments included
+	@rm -rf .venv .cache build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: .venv/oldest/.done .venv/newest/.done  ## Both test environments
 
 $(UV):
-	@$(PYTHON) -m venv .venv/uv
-	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@echo "environment: uv $(UV_VERSION)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "$(PYTHON) is older than Python 3.10: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv --clear .venv/uv \
+		|| { echo "'$(PYTHON) -m venv' does not work: install the venv package of your Python"; exit 1; }
+	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
-	@$(UV) venv --quiet --clear --python '>=3.10,<3.13' .venv/$*
-	@$(UV) pip install --quiet --python .venv/$*/bin/python -r requirements/$*.txt
-	@$(UV) pip install --quiet --python .venv/$*/bin/python --no-deps --editable .
+# An environment of one leg, with this package as a link to src.
+.venv/newest/.done .venv/oldest/.done: .venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
+	@echo "environment: $(@D) ($$(grep -m1 -o '^apache-airflow==[0-9.]*' $<))"
+	@$(UV) python find --quiet '$(LEG_PYTHON)' >/dev/null || { echo "$$NO_PYTHON"; exit 1; }
+	@mkdir -p .cache
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python $<
+	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -11,3 +11,21 @@
 # specific language governing permissions and limitations
 # under the License.
 """The local AI Runtime: the same HTTP API, run on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+__all__ = ["LocalAirRuntime"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the server only when it is asked for: the command line reads this package for its options alone."""
+    if name == "LocalAirRuntime":
+        from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+        return LocalAirRuntime
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

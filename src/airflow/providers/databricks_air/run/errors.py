@@ -51,7 +51,8 @@ class FieldError:
 
     def __str__(self) -> str:
         """Render as ``file:line: path: message. hint``."""
-        where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        where = ":".join(str(part) for part in (self.file, self.line) if part)
+        where = f"{where}: " if where else ""
         what = f"{self.path}: {self.message}" if self.path else self.message
         return f"{where}{what}. {self.hint}" if self.hint else f"{where}{what}"
 

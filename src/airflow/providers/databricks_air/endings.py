@@ -1,0 +1,97 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""How a watch or a mistake becomes the end of a task: one clear message and no traceback above it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.providers.databricks_air.api.errors import ApiError, AuthError
+from airflow.providers.databricks_air.api.watch import Ended, Event, Lines, Said
+from airflow.providers.databricks_air.exceptions import (
+    AirConfigError,
+    AirRunCancelledError,
+    AirRunFailedError,
+    AirRunTimeoutError,
+    AirServiceError,
+)
+from airflow.providers.databricks_air.run.errors import ConfigError, SnapshotError
+from airflow.providers.databricks_air.run.failure import failure_message
+from airflow.providers.databricks_air.run.result import page_url
+
+__all__ = ["GAVE_UP", "TIMED_OUT", "ending_error", "parse_run_id", "task_errors", "tell"]
+
+TIMED_OUT = frozenset({"expired", "queue_expired"})
+GAVE_UP = TIMED_OUT | {"missing", "denied"}
+
+
+@contextmanager
+def task_errors() -> Iterator[None]:
+    """Turn what this package raises on purpose into the errors that end a task.
+
+    :raises AirConfigError: for what the author must change.
+    :raises AirServiceError: for what the workspace refused or did not answer.
+    """
+    try:
+        yield
+    except (ConfigError, SnapshotError) as error:
+        raise AirConfigError(str(error)) from None
+    except AuthError as error:
+        raise AirServiceError(
+            f"The workspace refuses the connection's credentials: {error}. "
+            "Check the token of the connection and what its owner may do"
+        ) from None
+    except ApiError as error:
+        raise AirServiceError(str(error)) from None
+
+
+def ending_error(ended: Ended, host: str) -> AirRunFailedError | AirServiceError:
+    """Return the error that a watch without success ends the task with.
+
+    :param ended: how the watch ended.
+    :param host: the workspace URL.
+    """
+    run = ended.run
+    if ended.why in ("missing", "denied") or run is None:
+        return AirServiceError(ended.message or "the run was never seen")
+    url = page_url(host, run)
+    if ended.why in TIMED_OUT:
+        return AirRunTimeoutError(
+            f"{ended.message}\nAI Runtime run {run.run_id} was {run.phase}\nRun page: {url}"
+        )
+    kind = AirRunCancelledError if run.state.result == "CANCELED" else AirRunFailedError
+    return kind(failure_message(run, url))
+
+
+def parse_run_id(value: Any) -> int:
+    """Return a run id that came through a template or an XCom.
+
+    :param value: a number, or text that is one.
+    :raises AirConfigError: when it is none.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdigit() or int(text) == 0:
+        raise AirConfigError(f"run_id: {value!r} is not the id of a run, which is a positive whole number")
+    return int(text)
+
+
+def tell(log: Any, event: Event) -> None:
+    """Print one event of a watch."""
+    if isinstance(event, Said):
+        log.log(logging.WARNING if event.is_trouble else logging.INFO, "%s", event.text)
+    elif isinstance(event, Lines):
+        for line in event.lines:
+            log.info("%s", line)

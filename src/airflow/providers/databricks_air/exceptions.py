@@ -1,0 +1,50 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The errors that end a task."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+__all__ = [
+    "AirConfigError",
+    "AirRunCancelledError",
+    "AirRunFailedError",
+    "AirRunInterruptedError",
+    "AirRunTimeoutError",
+    "AirServiceError",
+]
+
+
+class AirConfigError(AirflowFailException):
+    """The author must change something first; a retry would end the same way, so there is none."""
+
+
+class AirServiceError(AirflowException):
+    """The workspace could not be asked, or refuses to answer."""
+
+
+class AirRunFailedError(AirflowException):
+    """The run ended without success; the message starts with the reason."""
+
+
+class AirRunCancelledError(AirRunFailedError):
+    """Somebody cancelled the run outside of Airflow."""
+
+
+class AirRunTimeoutError(AirRunFailedError):
+    """The run took longer than the task allows, or waited longer for accelerators, and was cancelled."""
+
+
+class AirRunInterruptedError(AirflowException):
+    """The worker is going away; the run stays alive and the next try adopts it."""

@@ -1,0 +1,117 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""``python -m airflow.providers.databricks_air local``."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import signal
+import sys
+import threading
+from pathlib import Path
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
+    parser.add_argument(
+        "--state-dir", type=Path, help="where runs, files and logs are kept (default: temporary)"
+    )
+    parser.add_argument(
+        "--user", default="you@example.com", help="user name of the token (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="SCOPE/KEY=VALUE", help="a secret; repeatable"
+    )
+    parser.add_argument("--retry-wait", type=float, default=0.1, help="seconds between two attempts of a run")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every answer is held back")
+    parser.add_argument(
+        "--clock", choices=("real", "virtual"), default="real", help="virtual: moved by tests only"
+    )
+    parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
+    parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted; return 2 for wrong options."""
+    try:
+        secrets = _secrets(args.secret)
+        _check_host(args.host, args.i_know)
+    except ValueError as error:
+        return _fail(str(error))
+    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+    runtime = LocalAirRuntime(
+        args.state_dir,
+        host=args.host,
+        port=args.port,
+        clock=args.clock,
+        user=args.user,
+        retry_wait=args.retry_wait,
+        latency=args.latency,
+        keep_runs=args.keep_runs,
+        secrets=secrets,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        runtime.start()
+    except OSError as error:
+        return _fail(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}")
+    _say(
+        f"Local AI Runtime: {runtime.url}",
+        f"Token: {runtime.token}",
+        f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={runtime.connection_uri}",
+        "Ctrl-C stops it.",
+    )
+    stop.wait()
+    runtime.stop()
+    return 0
+
+
+def _secrets(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        scope, _, key = name.partition("/")
+        if not equals or not scope or not key or "/" in key:
+            raise ValueError(f"--secret {name!r}: must read SCOPE/KEY=VALUE")
+        found[name] = value
+    return found
+
+
+def _check_host(host: str, known: bool) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and not known:
+        raise ValueError(
+            f"--host {host!r}: this server runs the commands it is sent; anyone who reaches it and has the token can "
+            "run anything as you. Stay on 127.0.0.1, or add --i-know."
+        )
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 2

@@ -1,0 +1,22 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""All routes of the server: one list per resource."""
+
+from __future__ import annotations
+
+from airflow.providers.databricks_air.local import jobs, logs, scim, validate, workspace_files
+from airflow.providers.databricks_air.local.router import Router
+
+__all__ = ["ROUTER"]
+
+ROUTER = Router([*scim.ROUTES, *validate.ROUTES, *workspace_files.ROUTES, *jobs.ROUTES, *logs.ROUTES])

@@ -1,0 +1,110 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The state on disk: small documents by kind and key, and large contents as files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Store"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+    kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID
+"""
+_ID_BLOCK = 1000
+
+
+class Store:
+    """A directory that holds everything the server must know after it was stopped or killed.
+
+    Documents are written through at once: what a client was told is in the database before the answer leaves.
+    SQLite's write-ahead log survives the death of the process; losing the last moments to a power cut is accepted.
+
+    :param directory: made when missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.blobs = directory / "blobs"
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(directory / "state.db", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute(_SCHEMA)
+        self._next = self._limit = int((self.get("meta", "ids") or {}).get("limit", 1_000_000))
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """Return one document."""
+        row = self._db.execute(
+            "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key)
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def put(self, kind: str, key: str, body: dict[str, Any]) -> None:
+        """Write one document."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO documents (kind, key, body) VALUES (?, ?, ?)",
+            (kind, key, json.dumps(body)),
+        )
+
+    def delete(self, kind: str, key: str) -> None:
+        """Remove one document, if it is there."""
+        self._db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
+
+    def all(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return all documents of a kind by key."""
+        rows = self._db.execute(
+            "SELECT key, body FROM documents WHERE kind = ? ORDER BY key", (kind,)
+        ).fetchall()
+        return ((key, json.loads(body)) for key, body in rows)
+
+    def next_id(self) -> int:
+        """Return a number that was never given before, across restarts too."""
+        if self._next >= self._limit:
+            self._limit += _ID_BLOCK
+            self.put("meta", "ids", {"limit": self._limit})
+        self._next += 1
+        return self._next
+
+    def new_blob(self) -> Path:
+        """Return the path of a new content file; its name has nothing to do with any name a client chose."""
+        return self.blobs / uuid.uuid4().hex
+
+    def write_blob(self, content: bytes) -> Path:
+        """Store content and return its file."""
+        path = self.new_blob()
+        path.write_bytes(content)
+        return path
+
+    def drop_blob(self, name: str | None) -> None:
+        """Remove a content file, if it is there."""
+        if name:
+            (self.blobs / name).unlink(missing_ok=True)
+
+    def sweep_blobs(self, used: set[str]) -> None:
+        """Remove the content files that nothing names: uploads cut short by a death of the server."""
+        for entry in os.scandir(self.blobs):
+            if entry.name not in used:
+                os.unlink(entry.path)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()

@@ -1,0 +1,43 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The check of a configuration before it is submitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.local.router import Route
+from airflow.providers.databricks_air.local.wire import malformed
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.local.wire import Request
+    from airflow.providers.databricks_air.local.workspace import Workspace
+
+__all__ = ["ROUTES"]
+
+
+def validate(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /api/2.0/ai-training/config:validate``: nothing to complain about, or what a test said."""
+    body = request.json()
+    for name, value in body.items():
+        if name not in {"task", "run_options", "environment"}:
+            shown = name[:100]
+            raise malformed(
+                f"Cannot find field: {shown} in message databricks.aicomputemanager.ValidateConfigRequest"
+            )
+        if not isinstance(value, dict):
+            raise malformed(f"Could not parse request object: {name} must be an object")
+    return {"errors": ws.config_errors} if ws.config_errors else {}
+
+
+ROUTES = [Route("POST", "/api/2.0/ai-training/config:validate", validate)]

@@ -1,0 +1,145 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The state of the server: one object that every handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow.providers.databricks_air.local.behaviours import Behaviours
+from airflow.providers.databricks_air.local.clock import Clock, RealClock
+from airflow.providers.databricks_air.local.lifecycle import Lifecycle
+from airflow.providers.databricks_air.local.mlflow import Mlflow
+from airflow.providers.databricks_air.local.nodes import Nodes
+from airflow.providers.databricks_air.local.runs import Run
+from airflow.providers.databricks_air.local.store import Store
+from airflow.providers.databricks_air.local.streams import Streams
+from airflow.providers.databricks_air.local.tokens import Tokens
+from airflow.providers.databricks_air.local.tree import Tree
+from airflow.providers.databricks_air.local.wire import refuse
+
+__all__ = ["Settings", "Workspace"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server behaves.
+
+    :param user: who the token belongs to.
+    :param workspace_id: the number in ``X-Databricks-Org-Id``.
+    :param retry_wait: seconds between two attempts of a run.
+    :param keep_runs: processes may outlive the server.
+    :param latency: seconds that every answer is held back.
+    :param upload_limit: bytes of the largest file.
+    :param secrets: values by ``scope/key``.
+    """
+
+    user: str = "you@example.com"
+    workspace_id: int = 1234567890123456
+    retry_wait: float = 0.1
+    keep_runs: bool = False
+    latency: float = 0.0
+    upload_limit: int = 5 * 1024**3
+    secrets: dict[str, str] = field(default_factory=dict)
+
+
+class Workspace:
+    """Everything the server knows.
+
+    :param directory: where it is kept.
+    :param settings: how it behaves.
+    :param clock: the time runs live in.
+    """
+
+    def __init__(self, directory: Path, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or RealClock()
+        self.url = ""
+        self.store = Store(directory)
+        self.tokens = Tokens(self.store, self.clock)
+        self.runs_directory = directory / "runs"
+        self.workspace_files = Tree(self.store, self.clock, "workspace", alias="Workspace")
+        self.volumes = Tree(self.store, self.clock, "volumes")
+        self.store.sweep_blobs(self.workspace_files.blobs() | self.volumes.blobs())
+        for path in (f"/Users/{settings.user}", "/Shared"):
+            self.workspace_files.mkdirs(path)
+        self.volumes.mkdirs("/Volumes")
+        self.streams = Streams(self.runs_directory)
+        self.mlflow = Mlflow(self)
+        self.nodes = Nodes(self)
+        self.lifecycle = Lifecycle(self)
+        self.behaviours = Behaviours()
+        self.config_errors: list[dict[str, str]] = []
+        self.secrets = settings.secrets
+        self.runs: dict[int, Run] = {}
+        self.tasks: dict[int, tuple[Run, int]] = {}
+        self.by_token: dict[str, int] = {}
+        for _, document in self.store.all("runs"):
+            self._remember(Run.from_document(document))
+
+    def resume(self) -> None:
+        """Take up the runs that were alive when the server stopped."""
+        for run in list(self.runs.values()):
+            if run.active:
+                self.lifecycle.resume(run)
+
+    def run(self, run_id: object) -> Run:
+        """Return a run by the id of it or of one of its attempts.
+
+        :raises Refusal: the 400 of a run that does not exist.
+        """
+        number = int(run_id) if isinstance(run_id, int) or str(run_id).isdecimal() else -1
+        run = self.runs.get(number) or self.tasks.get(number, (None, 0))[0]
+        if run is None or run.deleted:
+            raise refuse(f"Run {str(run_id)[:40]} does not exist.")
+        return run
+
+    def save(self, run: Run) -> None:
+        """Write a run through to the disk."""
+        self._remember(run)
+        self.store.put("runs", str(run.run_id), run.to_document())
+
+    def _remember(self, run: Run) -> None:
+        self.runs[run.run_id] = run
+        for index, attempt in enumerate(run.attempts):
+            self.tasks[attempt.run_id] = (run, index)
+        token = run.body.get("idempotency_token")
+        if token:
+            self.by_token[token] = run.run_id
+
+    def newest_first(self) -> Iterator[Run]:
+        """Return all runs, the newest first."""
+        return (run for run in reversed(self.runs.values()) if not run.deleted)
+
+    def tree_of(self, path: str) -> Tree:
+        """Return the namespace that a path belongs to."""
+        return self.volumes if path.startswith("/Volumes/") else self.workspace_files
+
+    def readable(self, path: str) -> bool:
+        """Return whether a path names a file."""
+        entry = self.tree_of(path).find(path)
+        return entry is not None and entry.blob is not None
+
+    def preamble(self, run: Run) -> list[str]:
+        """Return the lines that the platform writes before the command's own."""
+        return []
+
+    async def close(self) -> None:
+        """Stop everything and close the store."""
+        if self.settings.keep_runs:
+            self.nodes.release()
+        await self.lifecycle.close()
+        await self.nodes.close()
+        self.store.close()

@@ -1,0 +1,298 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The operators: train on Databricks AI Runtime, and cancel what trains there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
+from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError, RunNotFoundError
+from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.endings import (
+    GAVE_UP,
+    TIMED_OUT,
+    ending_error,
+    parse_run_id,
+    task_errors,
+    tell,
+)
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
+from airflow.providers.databricks_air.operators.claim import Claim, identity_of
+from airflow.providers.databricks_air.operators.config_source import read_config
+from airflow.providers.databricks_air.operators.interruption import Interruption
+from airflow.providers.databricks_air.ownership import OnClear, OnKill
+from airflow.providers.databricks_air.run.result import page_url, run_result
+from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
+from airflow.providers.databricks_air.version_compat import state_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow.providers.databricks_air.run.config import RunConfig
+    from airflow.providers.databricks_air.run.states import Run
+
+__all__ = ["AirCancelRunOperator", "AirRunOperator"]
+
+
+class AirRunOperator(BaseOperator):
+    """Trains once on Databricks AI Runtime from the YAML file that ``databricks air run`` takes.
+
+    The configuration is checked as a whole before anything is asked for; the code and the launch files
+    are uploaded; the run is submitted once, however often the task is tried; and its result is returned.
+
+    :param config_path: the run configuration, a YAML file; looked up beside the Dag file, then in the working
+        directory. Give this or ``config``. (templated)
+    :param config: the run configuration itself: a mapping, YAML text or a ``RunConfig``. (templated)
+    :param overrides: changes to the configuration: ``{"compute.num_accelerators": 16}`` or
+        ``["compute.num_accelerators=16"]``. (templated)
+    :param idempotency_token: used as it is instead of the one that is made from the task instance, at most 64
+        characters; with one, a retry reports the old run instead of starting a new one. (templated)
+    :param databricks_air_conn_id: the connection to the workspace.
+    :param deferrable: wait in the triggerer instead of on a worker.
+    :param wait_for_termination: whether to wait at all; without it the task succeeds once the run exists.
+    :param polling_interval: seconds between two looks at the run's state.
+    :param queue_timeout: seconds that an attempt may wait for accelerators before the run is cancelled and
+        the task fails; None for as long as it takes.
+    :param on_kill: ``"cancel"`` ends the run when a user ends the task or ``execution_timeout`` passes;
+        ``"detach"`` leaves it alive.
+    :param on_clear: ``"rerun"`` starts a fresh run after a user cleared the task; ``"adopt"`` follows the
+        old one while it is alive or succeeded.
+    :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
+    """
+
+    template_fields: Sequence[str] = ("config_path", "config", "overrides", "idempotency_token")
+    template_fields_renderers = {"config": "yaml", "overrides": "json"}  # noqa: RUF012
+    operator_extra_links = (AirRunLink(),)
+    ui_color = "#ffede8"
+
+    def __init__(
+        self,
+        *,
+        config_path: str | None = None,
+        config: Mapping[str, Any] | str | RunConfig | None = None,
+        overrides: Mapping[str, Any] | Sequence[str] | None = None,
+        idempotency_token: str | None = None,
+        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        wait_for_termination: bool = True,
+        polling_interval: float = 30.0,
+        queue_timeout: float | None = None,
+        on_kill: OnKill = "cancel",
+        on_clear: OnClear = "rerun",
+        durable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config_path = config_path
+        self.config = config
+        self.overrides = overrides
+        self.idempotency_token = idempotency_token
+        self.databricks_air_conn_id = databricks_air_conn_id
+        self.deferrable = deferrable
+        self.wait_for_termination = wait_for_termination
+        self.polling_interval = polling_interval
+        self.queue_timeout = queue_timeout
+        self.kill_action = on_kill
+        self.on_clear = on_clear
+        self.durable = durable
+        self._interruption: Interruption | None = None
+
+    @cached_property
+    def hook(self) -> AirRuntimeHook:
+        """The hook of this task's connection."""
+        return AirRuntimeHook(self.databricks_air_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, upload, submit once, wait, and return the result.
+
+        :raises AirConfigError: when configuration, code directory or connection must change first.
+        :raises AirRunFailedError: when the run ends without success.
+        :raises AirServiceError: when the workspace cannot be asked.
+        """
+        with task_errors():
+            config, base_dir = read_config(self, context)
+            run = self._claim(context, config, base_dir).obtain()
+            self._announce(context, run)
+            if not self.wait_for_termination:
+                return run_result(self.hook.host, run)
+            if self.deferrable and not run.is_terminal:
+                self._defer(run.run_id)
+            return self._finish(self._wait(run.run_id))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
+
+        :param event: ``run_id`` of the run, and why the trigger stopped watching it.
+        """
+        with task_errors():
+            run_id = int(event["run_id"])
+            self._interruption = Interruption(self.hook, context["ti"], self.kill_action, run_id)
+            return self._finish(
+                self._ending_of(run_id, str(event.get("why")), str(event.get("message") or ""))
+            )
+
+    def on_kill(self) -> None:
+        """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
+        if self._interruption is not None:
+            self._interruption.handle()
+
+    def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
+        ti: Any = context["ti"]
+        self._interruption = interruption = Interruption(self.hook, ti, self.kill_action)
+        identity = identity_of(context, self.on_clear)
+        if not self.durable:
+            identity = replace(identity, life=f"{identity.life}/{ti.try_number}")
+
+        def submit(token: str, created: Callable[[int], None]) -> int:
+            def note(run_id: int) -> None:
+                interruption.run_id = run_id
+                created(run_id)
+
+            return interruption.guard(
+                lambda: launch(self.hook.client, config, token=token, base_dir=base_dir, created=note)
+            )
+
+        return Claim(
+            client=self.hook.client,
+            identity=identity,
+            submit=submit,
+            store=state_store(context) if self.durable else None,
+            try_number=ti.try_number,
+            token=self.idempotency_token or config.idempotency_token,
+            on_kill=self.kill_action,
+        )
+
+    def _announce(self, context: Context, run: Run) -> None:
+        """Say where the run is, and leave what others need while it lasts."""
+        url = page_url(self.hook.host, run)
+        self.log.info("AI Runtime run %s: %s", run.run_id, url)
+        ti: Any = context["ti"]
+        ti.xcom_push(key=RUN_PAGE_URL_KEY, value=url)
+        ti.xcom_push(key="run_id", value=run.run_id)
+        ti.xcom_push(key=OWNER_KEY, value=[ti.try_number, run.run_id])
+        if self._interruption is not None:
+            self._interruption.run_id = run.run_id
+
+    def _defer(self, run_id: int) -> NoReturn:
+        deadline = None
+        if self.execution_timeout is not None:
+            deadline = time.time() + self.execution_timeout.total_seconds()
+        self.defer(
+            trigger=AirRunTrigger(
+                run_id=run_id,
+                databricks_air_conn_id=self.databricks_air_conn_id,
+                polling_interval=self.polling_interval,
+                deadline=deadline,
+                queue_timeout=self.queue_timeout,
+                on_kill=self.kill_action,
+                on_clear=self.on_clear,
+            ),
+            method_name="execute_complete",
+        )
+        raise AssertionError("defer raises")
+
+    def _wait(self, run_id: int) -> Ended:
+        plan = WatchPlan(run_id, self.polling_interval, queue_timeout=self.queue_timeout)
+        for event in watch(self.hook.client, plan, renew=self.hook.get_credentials):
+            if isinstance(event, Ended):
+                return event
+            tell(self.log, event)
+        raise AssertionError("a watch ends with Ended")
+
+    def _ending_of(self, run_id: int, why: str, message: str) -> Ended:
+        """Return how the watch ended, from the run itself where the run has ended."""
+        if why not in GAVE_UP:
+            return self._wait(run_id)
+        try:
+            run = self.hook.get_run(run_id)
+        except NotFoundError:
+            return Ended("missing", None, message=message)
+        return Ended("terminal" if run.is_terminal else why, run, message=message)  # type: ignore[arg-type]
+
+    def _finish(self, ended: Ended) -> dict[str, Any]:
+        """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
+        run = ended.run
+        if run is None or not run.is_success:
+            if ended.why in TIMED_OUT and run is not None:
+                self._cancel(run.run_id)
+            raise ending_error(ended, self.hook.host)
+        output = ended.output
+        if not output.mlflow_run_id and run.latest:
+            output = self._output(run.latest.run_id)
+        return run_result(self.hook.host, run, output.mlflow_experiment_id, output.mlflow_run_id)
+
+    def _output(self, task_run_id: int) -> TaskOutput:
+        try:
+            return self.hook.client.perform(get_output(task_run_id).once())
+        except ApiError:
+            # The MLflow ids are an addition to a run that succeeded.
+            return TaskOutput()
+
+    def _cancel(self, run_id: int) -> None:
+        if self.kill_action == "detach":
+            return
+        self.log.info("Cancelling run %s", run_id)
+        self.hook.cancel_run(run_id)
+
+
+class AirCancelRunOperator(BaseOperator):
+    """Cancels a run; one that has ended already, or is gone, stays as it is.
+
+    Meant for clean-up with ``trigger_rule="all_done"``.
+
+    :param run_id: id of the run; nothing is done when there is none. (templated)
+    :param databricks_air_conn_id: the connection to the workspace.
+    """
+
+    template_fields: Sequence[str] = ("run_id",)
+    ui_color = "#ffede8"
+
+    def __init__(
+        self,
+        *,
+        run_id: int | str | None,
+        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.databricks_air_conn_id = databricks_air_conn_id
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow gives it
+        """Ask for the end of the run.
+
+        :raises AirConfigError: when ``run_id`` is not a run id.
+        :raises AirServiceError: when the workspace does not take the request.
+        """
+        with task_errors():
+            if self.run_id in (None, "", "None"):
+                self.log.info("There is no run to cancel")
+                return
+            run_id = parse_run_id(self.run_id)
+            try:
+                AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
+            except RunNotFoundError:
+                self.log.info("Run %s is gone; nothing to cancel", run_id)
+            else:
+                self.log.info("Run %s: asked for its end", run_id)

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""Who ends a task, and what that means for its run.
+
+A user's act cancels the run; losing a worker or a triggerer leaves it alive for the next try. 'No answer'
+never means 'user'.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar
+
+from airflow.providers.databricks_air.version_compat import Seen
+
+__all__ = ["OnClear", "OnKill", "Verdict", "ask_with_limit", "judge_trigger", "judge_worker"]
+
+T = TypeVar("T")
+OnKill = Literal["cancel", "detach"]
+OnClear = Literal["rerun", "adopt"]
+log = logging.getLogger(__name__)
+
+# States that only a user's act, or a verdict without a further try, puts a task instance into while it runs.
+USER_STATES = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", "restarting"})
+
+
+class Verdict(NamedTuple):
+    """Whether to cancel the run, and why."""
+
+    cancel: bool
+    why: str
+
+
+def judge_worker(seen: Seen | None, *, try_number: int, is_last_try: bool, timed_out: bool) -> Verdict:
+    """Decide for the process of a task that is told to end.
+
+    :param seen: what Airflow says of the task instance; None for no answer.
+    :param try_number: the attempt that this process is.
+    :param is_last_try: whether Airflow will not try again by itself.
+    :param timed_out: whether ``execution_timeout`` is what ends it.
+    """
+    if timed_out:
+        return Verdict(True, "execution_timeout has passed")
+    if seen is not None and seen.try_number is not None and seen.try_number > try_number:
+        return Verdict(False, "a newer attempt has taken over")
+    if seen is not None and seen.state in USER_STATES:
+        return Verdict(True, f"the task instance was set to {seen.state}")
+    if is_last_try:
+        return Verdict(True, "the worker is going away and no try is left to adopt the run")
+    if seen is None:
+        return Verdict(False, "Airflow does not answer, which is no user's act")
+    return Verdict(False, f"the worker is going away while the task instance is {seen.state}")
+
+
+def judge_trigger(
+    seen: Seen | None, *, run_id: int, try_number: int, owner: tuple[int, int] | None, on_clear: OnClear
+) -> Verdict:
+    """Decide for a trigger that is cancelled.
+
+    :param seen: what Airflow says of the task instance; None for no answer.
+    :param run_id: the run that the trigger watches.
+    :param try_number: the attempt that the trigger belongs to.
+    :param owner: attempt and run of the marker that the newest attempt has left; None for no marker.
+    :param on_clear: what a cleared task does with its old run.
+    """
+    if seen is None:
+        return Verdict(False, "Airflow does not answer, which is no user's act")
+    if owner is not None and owner[0] > try_number:
+        if owner[1] == run_id:
+            return Verdict(False, "a newer attempt has adopted the run")
+        return Verdict(True, "a newer attempt has a run of its own")
+    if seen.state == "deferred" and (seen.try_number is None or seen.try_number == try_number):
+        return Verdict(False, "another triggerer watches the run")
+    if on_clear == "adopt" and seen.state not in USER_STATES:
+        return Verdict(False, "the cleared task will adopt the run")
+    return Verdict(True, f"the task instance was set to {seen.state or 'no state'}")
+
+
+def ask_with_limit(ask: Callable[[], T], seconds: float) -> T | None:
+    """Ask from a helper thread; None when there is no answer in time.
+
+    The channel to Airflow may be held by the very code that a signal has interrupted, so the asking thread is
+    never waited for beyond the limit.
+
+    :param ask: blocks until there is an answer.
+    :param seconds: how long to wait for it.
+    """
+    answers: list[T] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            log.debug("Airflow could not be asked for the task's state: %s", error)
+
+    thread = threading.Thread(target=run, name="databricks-air-ask", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else None

@@ -1,0 +1,163 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The sensor: waits for a run that somebody else submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
+from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError
+from airflow.providers.databricks_air.api.watch import Ended
+from airflow.providers.databricks_air.endings import TIMED_OUT, ending_error, parse_run_id, task_errors
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.run.result import run_result
+from airflow.providers.databricks_air.triggers.air import AirRunTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow.providers.databricks_air.run.states import Run
+
+__all__ = ["AirRunSensor"]
+
+# Refusals in a row before a poke believes them, and the seconds between two.
+REFUSALS = 3
+REFUSAL_PAUSE = 5.0
+
+
+class AirRunSensor(BaseSensorOperator):
+    """Waits until a run has ended, and returns its result.
+
+    The run is somebody else's: nothing that happens to the sensor cancels it.
+
+    :param run_id: id of the run. (templated)
+    :param databricks_air_conn_id: the connection to the workspace.
+    :param deferrable: wait in the triggerer instead of on a worker, looking every ``poke_interval`` seconds.
+    """
+
+    template_fields: Sequence[str] = ("run_id",)
+    ui_color = "#ffede8"
+
+    def __init__(
+        self,
+        *,
+        run_id: int | str,
+        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.run_id = run_id
+        self.databricks_air_conn_id = databricks_air_conn_id
+        self.deferrable = deferrable
+
+    @cached_property
+    def hook(self) -> AirRuntimeHook:
+        """The hook of this task's connection."""
+        return AirRuntimeHook(self.databricks_air_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait here, or in the triggerer.
+
+        :raises AirRunFailedError: when the run ends without success.
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        with task_errors():
+            run_id = parse_run_id(self.run_id)
+            self.hook.get_credentials()
+        self.defer(
+            trigger=AirRunTrigger(
+                run_id=run_id,
+                databricks_air_conn_id=self.databricks_air_conn_id,
+                polling_interval=float(self.poke_interval),
+                deadline=time.time() + float(self.timeout),
+                on_kill="detach",
+            ),
+            method_name="execute_complete",
+        )
+        return None
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """Look at the run again, whatever the trigger saw, and return its result.
+
+        :param event: ``run_id`` of the run, and why the trigger stopped watching it.
+        """
+        why, message = str(event.get("why")), str(event.get("message") or "")
+        if why in TIMED_OUT:
+            raise AirflowSensorTimeout(f"Run {event['run_id']} has not ended after {self.timeout:.0f} s")
+        with task_errors():
+            if why in ("missing", "denied"):
+                raise ending_error(Ended(why, None, message=message), self.hook.host)  # type: ignore[arg-type]
+        self.run_id = int(event["run_id"])
+        result = self.poke(context)
+        return result.xcom_value if result else super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow gives it
+        """Look at the run once; trouble on the way to the workspace is no outcome.
+
+        :raises AirRunFailedError: when the run has ended without success.
+        """
+        with task_errors():
+            run_id = parse_run_id(self.run_id)
+            try:
+                run = self._look(run_id)
+            except (AuthError, NotFoundError):
+                raise
+            except ApiError as error:
+                self.log.warning("Run %s cannot be seen at the moment, waiting goes on: %s", run_id, error)
+                return PokeReturnValue(is_done=False)
+            self.log.info("Run %s: %s", run_id, run.phase)
+            if not run.is_terminal:
+                return PokeReturnValue(is_done=False)
+            if not run.is_success:
+                raise ending_error(Ended("terminal", run), self.hook.host)
+            output = self._output(run)
+            result = run_result(self.hook.host, run, output.mlflow_experiment_id, output.mlflow_run_id)
+            return PokeReturnValue(is_done=True, xcom_value=result)
+
+    def _look(self, run_id: int) -> Run:
+        """Ask for the state; a refusal counts only when it is repeated."""
+        refusals = 0
+        while True:
+            try:
+                return self.hook.get_run(run_id)
+            except (AuthError, NotFoundError) as error:
+                refusals += 1
+                if refusals == REFUSALS:
+                    raise
+                self.log.warning("Run %s: %s; asking again", run_id, error)
+                time.sleep(REFUSAL_PAUSE)
+            except (AuthError, NotFoundError) as error:
+                self.log.warning("Run %s: %s; asking again", run_id, error)
+                time.sleep(REFUSAL_PAUSE)
+        return self.hook.get_run(run_id)
+
+    def _output(self, run: Run) -> TaskOutput:
+        try:
+            return self.hook.client.perform(get_output(run.latest.run_id if run.latest else 0).once())
+        except ApiError:
+            # The MLflow ids are an addition to a run that succeeded.
+            return TaskOutput()

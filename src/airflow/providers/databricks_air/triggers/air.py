@@ -1,0 +1,132 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The trigger: follows one run in the triggerer. Its class path and arguments live in users' databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow.providers.databricks_air.api.client import AsyncClient
+from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, awatch
+from airflow.providers.databricks_air.endings import TIMED_OUT, tell
+from airflow.providers.databricks_air.exceptions import AirConfigError
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.ownership import OnClear, OnKill
+from airflow.providers.databricks_air.triggers.release import Release, cancel_for_good
+from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.credentials import Credentials
+
+__all__ = ["OWNER_KEY", "AirRunTrigger"]
+
+# The XCom in which the newest attempt says which run is its own; Airflow wipes it when an attempt begins.
+OWNER_KEY = "databricks_air_owner"
+
+
+class AirRunTrigger(BaseTrigger):
+    """Follows a run and fires once, when there is something for the task to decide.
+
+    :param run_id: id of the run.
+    :param databricks_air_conn_id: the connection to the workspace.
+    :param polling_interval: seconds between two looks at the run's state.
+    :param deadline: epoch seconds at which the watch gives up; None for never.
+    :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
+    :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
+    :param on_clear: whether a cleared task adopts the run.
+    """
+
+    def __init__(  # noqa: PLR0917 - they are stored by name
+        self,
+        run_id: int,
+        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        polling_interval: float = 30.0,
+        deadline: float | None = None,
+        queue_timeout: float | None = None,
+        on_kill: OnKill = "cancel",
+        on_clear: OnClear = "rerun",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.run_id = run_id
+        self.databricks_air_conn_id = databricks_air_conn_id
+        self.polling_interval = polling_interval
+        self.deadline = deadline
+        self.queue_timeout = queue_timeout
+        self.kill_action = on_kill
+        self.on_clear = on_clear
+        self._client: AsyncClient | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, all of them plain values without secrets."""
+        return (
+            "airflow.providers.databricks_air.triggers.air.AirRunTrigger",
+            {
+                "run_id": self.run_id,
+                "databricks_air_conn_id": self.databricks_air_conn_id,
+                "polling_interval": self.polling_interval,
+                "deadline": self.deadline,
+                "queue_timeout": self.queue_timeout,
+                "on_kill": self.kill_action,
+                "on_clear": self.on_clear,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Follow the run; nothing that happens to the network ends it."""
+        try:
+            ended = await self._follow()
+        except asyncio.CancelledError:
+            if not TRIGGER_HAS_ON_KILL:
+                self._release().start()
+            raise
+        # Nothing may be awaited after the event: Airflow takes a trigger that lives on for a killed one.
+        event = {"run_id": self.run_id, "why": ended.why, "message": ended.message}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Cancel the run if a user ended the task (Airflow 3.3 and later call this, and not only then)."""
+        await asyncio.shield(self._release().start())
+
+    async def _follow(self) -> Ended:
+        hook = AirRuntimeHook(self.databricks_air_conn_id)
+        try:
+            self._client = client = AsyncClient(await hook.aget_credentials())
+        except AirConfigError as error:
+            return Ended("denied", None, message=str(error))
+        plan = WatchPlan(self.run_id, self.polling_interval, self.deadline, self.queue_timeout)
+        try:
+            async for event in awatch(client, plan, renew=hook.aget_credentials):
+                if isinstance(event, Ended):
+                    if event.why in TIMED_OUT and self.kill_action == "cancel":
+                        await cancel_for_good(client, self.run_id, self.log)
+                    return event
+                tell(self.log, event)
+        finally:
+            await client.close()
+        raise AssertionError("a watch ends with Ended")
+
+    def _release(self) -> Release:
+        credentials: Credentials | None = self._client.credentials if self._client else None
+        return Release(
+            run_id=self.run_id,
+            conn_id=self.databricks_air_conn_id,
+            credentials=credentials,
+            action=self.kill_action,
+            on_clear=self.on_clear,
+            ti=getattr(self, "task_instance", None),
+            owner_key=OWNER_KEY,
+        )
