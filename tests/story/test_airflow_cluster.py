@@ -30,7 +30,7 @@ from tests.story.airflow_cluster import (
     wait_for,
 )
 
-DAG = '''
+DAG = """
 import time, datetime
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow.triggers.temporal import TimeDeltaTrigger
@@ -61,7 +61,7 @@ with DAG("plain", schedule=None, catchup=False) as dag:
     Napping(task_id="long", seconds=600, **retrying)
     Deferring(task_id="deferring")
     Napping.partial(task_id="mapped").expand(seconds=[0, 0])
-'''
+"""
 
 
 @pytest.fixture(scope="module")

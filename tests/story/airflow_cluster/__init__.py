@@ -17,7 +17,13 @@ from __future__ import annotations
 from tests.story.airflow_cluster.client import FINISHED, AirflowClient, TaskKey, TaskView
 from tests.story.airflow_cluster.cluster import AirflowCluster
 from tests.story.airflow_cluster.component import Component, send
-from tests.story.airflow_cluster.settings import AIRFLOW_3, AIRFLOW_VERSION, HEARTBEAT_TIMEOUT, Settings, free_ports
+from tests.story.airflow_cluster.settings import (
+    AIRFLOW_3,
+    AIRFLOW_VERSION,
+    HEARTBEAT_TIMEOUT,
+    Settings,
+    free_ports,
+)
 from tests.story.airflow_cluster.task_process import TaskProcess, task_process
 from tests.story.airflow_cluster.waiting import wait_for
 

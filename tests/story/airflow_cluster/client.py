@@ -179,7 +179,9 @@ class AirflowClient:
                     raise
                 time.sleep(1)
         if not answer.ok:
-            raise ApiRefusedError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}", answer.status_code)
+            raise ApiRefusedError(
+                f"{method} {path}: {answer.status_code} {answer.text[:1000]}", answer.status_code
+            )
         return answer.json() if answer.content else None
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> requests.Response:
@@ -190,10 +192,14 @@ class AirflowClient:
             headers["Authorization"] = f"Bearer {self._token}"
         root = "/api/v2" if AIRFLOW_3 else "/api/v1"
         auth = None if AIRFLOW_3 else self._credentials
-        return requests.request(method, self._url + root + path, json=body, headers=headers, auth=auth, timeout=60)
+        return requests.request(
+            method, self._url + root + path, json=body, headers=headers, auth=auth, timeout=60
+        )
 
     def _log_in(self) -> str:
         user, password = self._credentials
-        answer = requests.post(f"{self._url}/auth/token", json={"username": user, "password": password}, timeout=60)
+        answer = requests.post(
+            f"{self._url}/auth/token", json={"username": user, "password": password}, timeout=60
+        )
         answer.raise_for_status()
         return str(answer.json()["access_token"])

@@ -67,7 +67,9 @@ class AirflowCluster:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -177,7 +179,9 @@ class AirflowCluster:
         path = "/api/v2/monitor/health" if AIRFLOW_3 else "/health"
         try:
             answer = requests.get(self.url + path, timeout=10)
-            return answer.ok and all(answer.json().get(name, {}).get("status") == "healthy" for name in wanted)
+            return answer.ok and all(
+                answer.json().get(name, {}).get("status") == "healthy" for name in wanted
+            )
         except (requests.RequestException, ValueError):
             return False
 

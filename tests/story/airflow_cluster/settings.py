@@ -74,7 +74,8 @@ class Settings:
 def environment(settings: Settings, ports: Ports, database_url: str) -> dict[str, str]:
     """Return the environment of every component; only the port of a triggerer's log server differs."""
     home = settings.home
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW_"))}
+    unwanted = ("AIRFLOW_", "_AIRFLOW_", "PYTHONDONTWRITEBYTECODE")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     common = {
         "AIRFLOW_HOME": str(home),
         "SPT_NOENV": "1",  # keeps /proc/PID/environ readable, see reaper.py
