@@ -93,7 +93,7 @@ provider-info: .venv/newest/.done  ## Make get_provider_info.py from provider.ya
 	@$(BIN)/python scripts/provider_info.py
 
 lock: $(UV)  ## Compile requirements/*.in to *.txt again (network)
-	@for leg in newest oldest; do \
+	@for leg in newest oldest beside-newest beside-oldest; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
 			requirements/$$leg.in -o requirements/$$leg.txt; done
 

@@ -11,3 +11,11 @@
 # specific language governing permissions and limitations
 # under the License.
 """What a run is: plain values, no Airflow, no network."""
+
+from __future__ import annotations
+
+from airflow.providers.databricks_air.run.config import RunConfig
+from airflow.providers.databricks_air.run.errors import AirError, ConfigError, FieldError, SnapshotError
+from airflow.providers.databricks_air.run.load import load_run_config
+
+__all__ = ["AirError", "ConfigError", "FieldError", "RunConfig", "SnapshotError", "load_run_config"]

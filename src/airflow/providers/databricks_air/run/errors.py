@@ -51,8 +51,8 @@ class FieldError:
 
     def __str__(self) -> str:
         """Render as ``file:line: path: message. hint``."""
-        where = ":".join(str(part) for part in (self.file, self.line) if part)
-        where = f"{where}: " if where else ""
+        line = "" if self.line is None else f"{self.line}: " if self.file else f"line {self.line}: "
+        where = f"{self.file}:{line or ' '}" if self.file else line
         what = f"{self.path}: {self.message}" if self.path else self.message
         return f"{where}{what}. {self.hint}" if self.hint else f"{where}{what}"
 

@@ -150,10 +150,6 @@ class AirRunSensor(BaseSensorOperator):
                     raise
                 self.log.warning("Run %s: %s; asking again", run_id, error)
                 time.sleep(REFUSAL_PAUSE)
-            except (AuthError, NotFoundError) as error:
-                self.log.warning("Run %s: %s; asking again", run_id, error)
-                time.sleep(REFUSAL_PAUSE)
-        return self.hook.get_run(run_id)
 
     def _output(self, run: Run) -> TaskOutput:
         try:

@@ -1,0 +1,151 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""File, text or mapping → bases → overrides → :class:`RunConfig`, or every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow.providers.databricks_air.run.bases import Composer
+from airflow.providers.databricks_air.run.config import RunConfig
+from airflow.providers.databricks_air.run.document import (
+    MAX_CHARACTERS,
+    ListNode,
+    MapNode,
+    Node,
+    from_python,
+    locate,
+    path_text,
+)
+from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.model import field_errors
+from airflow.providers.databricks_air.run.older_forms import Modern, inline_requirements, modernise
+from airflow.providers.databricks_air.run.overrides import OVERRIDE, apply_overrides
+from airflow.providers.databricks_air.run.rules import show
+from airflow.providers.databricks_air.run.yaml_writer import write_yaml
+
+__all__ = ["load_run_config"]
+
+#: Documents smaller than this cannot pass the size limit however they are written.
+_SURELY_SMALL = MAX_CHARACTERS // 16
+
+
+def load_run_config(
+    source: Path | str | Mapping[str, Any] | RunConfig,
+    *,
+    overrides: Mapping[str, Any] | Sequence[str] | None = None,
+    base_dir: Path | None = None,
+) -> RunConfig:
+    """Load a run configuration.
+
+    :param source: a file (:class:`~pathlib.Path`), YAML text (``str``), the fields as a mapping, or a
+        configuration that is loaded already.
+    :param overrides: values to replace, by path: ``{"compute.num_accelerators": 16, "parameters.lr": 0.1}``, or
+        ``["compute.num_accelerators=16"]`` with YAML behind the first ``=``. List items are addressed by
+        position, ``permissions[0].level``.
+    :param base_dir: where relative paths in the configuration start. The directory of the file when None,
+        or the working directory when there is no file.
+    :raises ConfigError: with every mistake at once, each with its file and line where there is one.
+    """
+    directory = _directory(source, base_dir)
+    composer = Composer()
+    document = _read(source, composer, directory)
+    document, wrong_overrides = apply_overrides(document, overrides)
+    mistakes = [*composer.mistakes, *wrong_overrides]
+    if not document.entries and not mistakes:
+        file = str(source) if isinstance(source, Path) else None
+        raise ConfigError([FieldError("", "the document is empty", "Begin with experiment_name: …", file)])
+    document, wrong, old = inline_requirements(document, directory)
+    modern = modernise(document)
+    modern.deprecations.extend(old)
+    mistakes += [*wrong, *modern.mistakes]
+    config = _validated(document, modern, mistakes)
+    _check_size(document, config, mistakes)
+    if mistakes or config is None:
+        raise ConfigError(_ordered(mistakes, str(source) if isinstance(source, Path) else None))
+    config._document = document
+    config._deprecations = tuple(modern.deprecations)
+    config._base_dir = directory
+    return config
+
+
+def _directory(source: object, base_dir: Path | None) -> Path:
+    if base_dir is not None:
+        return Path(base_dir)
+    if isinstance(source, RunConfig):
+        return source.base_dir
+    return source.parent if isinstance(source, Path) else Path.cwd()
+
+
+def _read(source: object, composer: Composer, directory: Path) -> MapNode:
+    if isinstance(source, Path):
+        return composer.file(source)
+    if isinstance(source, str | bytes):
+        return composer.text(source, directory)
+    if isinstance(source, RunConfig):
+        return source.document()
+    if isinstance(source, Mapping):
+        return composer.tree(from_python(source), directory)
+    hint = "Pass a pathlib.Path, YAML text, a mapping or a RunConfig"
+    raise ConfigError([FieldError("", f"a configuration cannot be read from {show(source)}", hint)])
+
+
+def _validated(document: MapNode, modern: Modern, mistakes: list[FieldError]) -> RunConfig | None:
+    """Return the configuration, or None with *mistakes* grown."""
+    try:
+        return RunConfig.model_validate(_values(modern.document))
+    except ValidationError as error:
+        known = {(item.path, item.file) for item in mistakes}
+        for path, message, hint in field_errors(error):
+            place = modern.source_path(path)
+            found = FieldError(path_text(place), message, hint, *locate(document, place))
+            if (found.path, found.file) not in known:
+                mistakes.append(found)
+    return None
+
+
+def _values(node: Node) -> Any:
+    """Return a document for the models: scalars that are not text keep their source text."""
+    if isinstance(node, MapNode):
+        return {entry.key: _values(entry.node) for entry in node.entries.values()}
+    if isinstance(node, ListNode):
+        return [_values(item) for item in node.items]
+    return node.value if node.value is None or isinstance(node.value, str) else node
+
+
+def _check_size(document: MapNode, config: RunConfig | None, mistakes: list[FieldError]) -> None:
+    if config is None or _weight(document) < _SURELY_SMALL:
+        return
+    size = len(write_yaml(document).encode())
+    if size > MAX_CHARACTERS:
+        message = f"the effective document has {size} bytes, the limit is {MAX_CHARACTERS}"
+        mistakes.append(FieldError("", message, "Keep large data in a file of the code source"))
+
+
+def _weight(node: Node) -> int:
+    if isinstance(node, MapNode):
+        return sum(len(key) + 4 + _weight(entry.node) for key, entry in node.entries.items())
+    if isinstance(node, ListNode):
+        return sum(4 + _weight(item) for item in node.items)
+    return len(node.text)
+
+
+def _ordered(mistakes: Iterable[FieldError], file: str | None) -> list[FieldError]:
+    """Return mistakes in the order of the document: the file itself, its bases, the overrides."""
+    return sorted(
+        mistakes, key=lambda item: (item.file == OVERRIDE, item.file != file, item.file or "", item.line or 0)
+    )

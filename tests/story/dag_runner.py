@@ -1,0 +1,99 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""Runs a Dag from a file through Airflow's own ``dag.test()``: real task runner, real triggers, real XCom."""
+
+from __future__ import annotations
+
+import logging
+import runpy
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+HEADER = """
+from datetime import datetime, timedelta
+from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.databricks_air.operators.air import AirCancelRunOperator, AirRunOperator
+from airflow.providers.databricks_air.sensors.air import AirRunSensor
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), catchup=False) as dag:
+"""
+
+
+@dataclass
+class Outcome:
+    """What a Dag run ended as.
+
+    :param states: state by task id.
+    :param xcoms: ``return_value`` by task id.
+    :param log: everything that was logged.
+    """
+
+    states: dict[str, str]
+    xcoms: dict[str, Any]
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The log as one text."""
+        return "\n".join(self.log)
+
+
+class _Keep(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.formatter = logging.Formatter("%(message)s")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message, with the traceback where there is one."""
+        self.lines.append(self.format(record))
+
+
+class DagRunner:
+    """Runs Dags in this process.
+
+    :param folder: the Dags folder of this process's Airflow.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, body: str, **files: str) -> Outcome:
+        """Run the tasks that *body* defines, and return what became of them.
+
+        :param body: the indented body of the ``with DAG(...)`` block.
+        :param files: text of files to put beside the Dag file, by name without ``.yaml``.
+        """
+        dag_id = f"story_{uuid4().hex[:8]}"
+        here = self.folder / dag_id
+        here.mkdir()
+        for name, text in files.items():
+            (here / f"{name}.yaml").write_text(textwrap.dedent(text))
+        path = here / "dag.py"
+        path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
+        dag = runpy.run_path(str(path))["dag"]
+        keep = _Keep()
+        logging.getLogger().addHandler(keep)
+        try:
+            dag_run = dag.test()
+        finally:
+            logging.getLogger().removeHandler(keep)
+        instances = dag_run.get_task_instances()
+        return Outcome(
+            {ti.task_id: str(getattr(ti.state, "value", ti.state)) for ti in instances},
+            {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances},
+            keep.lines,
+        )

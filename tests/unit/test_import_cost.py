@@ -1,0 +1,42 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""What a Dag file pays for importing this package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = "airflow.providers.databricks_air"
+
+
+@pytest.mark.parametrize("module", ["operators.air", "triggers.air", "sensors.air", "hooks.air", "links.air"])
+def test_importing_does_not_load_the_sdk(module: str) -> None:
+    """Neither the Databricks SDK nor pydantic's schema of a run is loaded before it is needed."""
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", f"import {PACKAGE}.{module}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    loaded = {
+        line.rpartition("|")[2].strip()
+        for line in result.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    assert f"{PACKAGE}.{module}" in loaded
+    assert sorted(name for name in loaded if name == "databricks" or name.startswith("databricks.")) == []
+    assert "aiohttp" not in loaded or module == "hooks.air"
