@@ -12,8 +12,8 @@
 # under the License.
 """Ends every process of a cluster when the process that started it is gone, however it went.
 
-Run as ``python reaper.py HOME POSTMASTER_PID_FILE``; it waits until its standard input is closed, which the kernel
-does for a starter that was killed.
+Run as ``python reaper.py HOME POSTMASTER_PID_FILE``; it waits until its standard input is closed, which the
+kernel does for a starter that was killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import psutil
 def members(home: str) -> list[psutil.Process]:
     """Return the living processes whose ``AIRFLOW_HOME`` is *home*, this one left out.
 
-    ``SPT_NOENV`` must be set in them: otherwise their process titles overwrite the environment that is read here.
+    ``SPT_NOENV`` must be set in them: otherwise their process titles overwrite the environment that is
+    read here.
     """
     found = []
     for process in psutil.process_iter():

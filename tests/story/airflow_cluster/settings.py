@@ -110,7 +110,7 @@ def _airflow_3(home: Path, ports: Ports) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": base,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": "a-key-for-tests-that-is-long-enough",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-for-tests-that-is-long-enough-for-every-algorithm-in-use-today",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-for-tests-" * 4,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),

@@ -40,7 +40,7 @@ class TaskProcess:
     def is_running(self) -> bool:
         """Whether the process that runs ``execute`` lives."""
         try:
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
 
