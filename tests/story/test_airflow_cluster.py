@@ -133,5 +133,5 @@ def test_nothing_is_left_of_a_cluster(tmp_path: Path) -> None:
         assert len(family) > 5
     assert cluster.leftovers == []
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    used = {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    used = {c.laddr[1] for c in psutil.net_connections("tcp") if c.laddr and c.status == psutil.CONN_LISTEN}
     assert not used & {cluster.ports.api, cluster.ports.task_logs, *cluster.ports.trigger_logs}
