@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
 from airflow.providers.databricks_air.run.model import ConfigModel, Conflict, is_set
 from airflow.providers.databricks_air.run.rules import Image, Text, as_text, forbid, mistake, show, trimmed
