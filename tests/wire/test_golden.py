@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """What a launch sends, request by request, for every form of a configuration.
 
 ``AIR_WRITE_GOLDEN=1 pytest tests/wire`` writes the golden files beside the forms anew; a change of the wire

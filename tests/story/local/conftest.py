@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.local.remote import AirControl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.providers.databricks_air.local.remote import AirControl
 
 HOME = "/Workspace/Users/you@example.com"
 TERMINAL = {"TERMINATED", "INTERNAL_ERROR", "SKIPPED"}

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import time
 from http.client import HTTPException, IncompleteRead
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.story.local.conftest import HOME, Client
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.local.scenario import Scenario
+from tests.story.local.conftest import HOME, Client
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUBMIT = "/api/2.2/jobs/runs/submit"
 GET = "/api/2.2/jobs/runs/get"

@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.story.local.conftest import HOME, Client
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
+from tests.story.local.conftest import HOME, Client
 
 
 def _alive(pid: int) -> bool:
@@ -52,7 +52,7 @@ def test_a_successful_command(client: Client) -> None:
 
 
 def test_a_failed_command_has_the_roll_up_of_the_service(client: Client) -> None:
-    """A failed task makes the run INTERNAL_ERROR and FAILED while the task itself is TERMINATED and FAILED."""
+    """A failed task makes the run INTERNAL_ERROR and FAILED; the task itself is TERMINATED and FAILED."""
     run, lines = client.execute("echo before; false; echo never")
 
     assert (run["state"]["life_cycle_state"], run["state"]["result_state"]) == ("INTERNAL_ERROR", "FAILED")

@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         runtime.start()
     except (OSError, sqlite3.Error) as error:
-        return _fail(f"cannot serve on {args.host}:{args.port} from {args.state_dir or 'a new directory'}: {error}")
+        return _fail(
+            f"cannot serve on {args.host}:{args.port} from {args.state_dir or 'a new directory'}: {error}"
+        )
     _say(
         f"Local AI Runtime: {runtime.url}",
         f"Token: {runtime.token}",

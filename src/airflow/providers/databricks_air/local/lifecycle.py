@@ -163,8 +163,8 @@ class Lifecycle:
                 timer.cancel()
 
     async def _scripted(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> Outcome:
-        for line in script.get("logs", ()):
-            self._ws.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), str(line))
+        lines = [str(line) for line in script.get("logs", ())]
+        self._ws.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), *lines)
         self._ws.mlflow.log_script(attempt.mlflow_run_id, script)
         await self._pause(run, script.get("after"))
         outcome = Outcome(script["outcome"], script.get("message", ""), script.get("code", ""))

@@ -65,6 +65,7 @@ class RunBehaviour:
 
     _control: AirControl
     _plan: dict[str, Any] = field(default_factory=dict)
+    _attempts: list[dict[str, Any]] = field(default_factory=list)
     _hold: list[dict[str, Any]] = field(default_factory=list)
 
     def waits(
@@ -86,9 +87,7 @@ class RunBehaviour:
         """
         step = {"state": state, "status": status, "message": message, "code": code}
         self._hold.append(step if seconds is None else {**step, "seconds": seconds})
-        if not self._plan.get("attempts"):
-            return self._tell([{"hold": list(self._hold)}])
-        return self
+        return self._tell()
 
     def succeeds(self, after: float = 0, **script: Any) -> RunBehaviour:
         """End an attempt with success.
@@ -127,29 +126,27 @@ class RunBehaviour:
     def retries_after(self, seconds: float) -> RunBehaviour:
         """Let so many seconds pass between two attempts."""
         self._plan["retry_wait"] = seconds
-        return self._tell(None)
+        return self._tell()
 
     def cancels_after(self, seconds: float) -> RunBehaviour:
         """Let so many seconds pass between a cancel and its end."""
         self._plan["cancel_after"] = seconds
-        return self._tell(None)
+        return self._tell()
 
     def times(self, count: int) -> RunBehaviour:
         """Only for the next so many runs."""
         self._plan["times"] = count
-        return self._tell(None)
+        return self._tell()
 
     def _attempt(self, **script: Any) -> RunBehaviour:
         if self._hold:
             script["hold"], self._hold = self._hold, []
-            if self._plan.get("attempts") == [{"hold": script["hold"]}]:
-                return self._tell([script])
-        return self._tell([*self._plan.get("attempts", ()), script])
+        self._attempts.append(script)
+        return self._tell()
 
-    def _tell(self, attempts: list[dict[str, Any]] | None) -> RunBehaviour:
-        if attempts is not None:
-            self._plan["attempts"] = attempts
-        self._control.call("POST", "/local/behaviours", self._plan)
+    def _tell(self) -> RunBehaviour:
+        waiting = [{"hold": self._hold}] if self._hold else []
+        self._control.call("POST", "/local/behaviours", {**self._plan, "attempts": self._attempts + waiting})
         return self
 
 

@@ -80,6 +80,7 @@ class Stream:
         self._end = 0
         self.consumed = 0
         self._newest = 0
+        self._serial = 0
         if path.exists():
             self._load()
 
@@ -103,8 +104,9 @@ class Stream:
         self._times.append(record["t"])
         self._offsets.append(self._end)
         self._end += size
-        self.consumed = max(self.consumed, record.get("o", 0))
+        self.consumed = max(self.consumed, record["o"])
         self._newest = max(self._newest, record["t"])
+        self._serial = max(self._serial, record["i"] + 1)
 
     def extend(self, lines: Iterable[tuple[str, int]], now: float) -> None:
         """Append lines that arrived now.
@@ -115,12 +117,12 @@ class Stream:
         records: list[dict[str, Any]] = []
         for body, offset in lines:
             self._newest = max(self._newest + 1, int(now * 1e9))
-            records.append({"t": self._newest, "b": body, "o": offset, "i": len(self._times) + len(records)})
+            records.append({"t": self._newest, "b": body, "o": offset, "i": self._serial + len(records)})
         self._write(self._disturb(records, now))
 
     def insert(self, body: str, at: float) -> None:
         """Append a line with a time of its own, as a record does that was late."""
-        self._write([{"t": int(at * 1e9), "b": body, "i": len(self._times), "o": self.consumed}])
+        self._write([{"t": int(at * 1e9), "b": body, "i": self._serial, "o": self.consumed}])
 
     def _disturb(self, records: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
         faults = self._faults
@@ -171,7 +173,7 @@ class Stream:
                 yield self._record(position, json.loads(file.readline()))
 
     def _record(self, position: int, record: dict[str, Any]) -> Record:
-        name = f"{self._name}-{record.get('i', position)}" if self._faults.record_ids else ""
+        name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
         return Record(position, record["t"], record["b"], name)
 
 
