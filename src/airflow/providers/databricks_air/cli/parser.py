@@ -32,6 +32,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.local.command"),
 }
 
