@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.databricks_air.api import calls
 from airflow.providers.databricks_air.api.calls import Answer, Call
 from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError
-from airflow.providers.databricks_air.run.permission import PermissionLevel
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.client import SyncClient
@@ -34,10 +33,10 @@ log = logging.getLogger(__name__)
 
 # What a level on the run means for the experiment, which has other words.
 _ON_EXPERIMENT = {
-    PermissionLevel.CAN_VIEW: "CAN_READ",
-    PermissionLevel.CAN_MANAGE_RUN: "CAN_EDIT",
-    PermissionLevel.CAN_MANAGE: "CAN_MANAGE",
-    PermissionLevel.IS_OWNER: "CAN_MANAGE",
+    "CAN_VIEW": "CAN_READ",
+    "CAN_MANAGE_RUN": "CAN_EDIT",
+    "CAN_MANAGE": "CAN_MANAGE",
+    "IS_OWNER": "CAN_MANAGE",
 }
 _PATIENCE = 2.0
 _INTERVAL = 0.1
@@ -66,7 +65,7 @@ def grant(
         return
     try:
         run = client.perform(replace(calls.get_run(run_id), budget=_BUDGET))
-        client.perform(_patch("jobs", str(run.job_id), [_entry(p, p.level.value) for p in permissions]))
+        client.perform(_patch("jobs", str(run.job_id), [_entry(p, p.level) for p in permissions]))
     except ApiError as error:
         log.warning("The permissions on run %s could not be granted: %s", run_id, error)
         return

@@ -99,7 +99,7 @@ def _ai_runtime_task(config: RunConfig, launch_dir: str, code_source_path: str |
         "mlflow_experiment_directory": config.mlflow_experiment_directory,
         "mlflow_artifact_location": config.mlflow_artifact_location,
         "code_source_path": code_source_path,
-        "priority_class": config.compute.priority_class and config.compute.priority_class.value,
+        "priority_class": config.compute.priority_class,
         "unity_catalog_image_path": config.environment.unity_catalog_image,
         "docker_image_url": docker and docker.url,
     }
