@@ -14,12 +14,14 @@
 
 from __future__ import annotations
 
-import logging
+import runpy
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 HEADER = """
 from datetime import datetime, timedelta
@@ -27,7 +29,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.databricks_air.operators.air import AirCancelRunOperator, AirRunOperator
 from airflow.providers.databricks_air.sensors.air import AirRunSensor
 
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), catchup=False):
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1), catchup=False) as dag:
 """
 
 
@@ -37,38 +39,24 @@ class Outcome:
 
     :param states: state by task id.
     :param xcoms: ``return_value`` by task id.
-    :param log: everything that was logged.
+    :param text: everything that was printed and logged.
     """
 
     states: dict[str, str]
     xcoms: dict[str, Any]
-    log: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The log as one text."""
-        return "\n".join(self.log)
-
-
-class _Keep(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.formatter = logging.Formatter("%(message)s")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the message, with the traceback where there is one."""
-        self.lines.append(self.format(record))
+    text: str
 
 
 class DagRunner:
     """Runs Dags in this process.
 
     :param folder: the Dags folder of this process's Airflow.
+    :param capture: keeps what is printed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
+        self.capture = capture
 
     def run(self, body: str, **files: str) -> Outcome:
         """Run the tasks that *body* defines, and return what became of them.
@@ -76,8 +64,6 @@ class DagRunner:
         :param body: the indented body of the ``with DAG(...)`` block.
         :param files: text of files to put beside the Dag file, by name without ``.yaml``.
         """
-        from airflow.models.dagbag import DagBag
-
         dag_id = f"story_{uuid4().hex[:8]}"
         here = self.folder / dag_id
         here.mkdir()
@@ -85,17 +71,13 @@ class DagRunner:
             (here / f"{name}.yaml").write_text(textwrap.dedent(text))
         path = here / "dag.py"
         path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
-        bag = DagBag(path, include_examples=False)
-        assert not bag.import_errors, bag.import_errors
-        keep = _Keep()
-        logging.getLogger().addHandler(keep)
-        try:
-            dag_run = bag.dags[dag_id].test()
-        finally:
-            logging.getLogger().removeHandler(keep)
+        dag = runpy.run_path(str(path))["dag"]
+        self.capture.readouterr()
+        dag_run = dag.test()
+        printed = self.capture.readouterr()
         instances = dag_run.get_task_instances()
         return Outcome(
             {ti.task_id: str(getattr(ti.state, "value", ti.state)) for ti in instances},
             {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances},
-            keep.lines,
+            printed.out + printed.err,
         )

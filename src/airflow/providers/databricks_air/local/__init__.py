@@ -23,7 +23,7 @@ __all__ = ["LocalAirRuntime"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the server only when it is asked for: the command line reads this package for its options alone."""
+    """Import the server when it is asked for: the command line needs the options of this package alone."""
     if name == "LocalAirRuntime":
         from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
 

@@ -20,19 +20,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.runs import Run
 
-__all__ = ["Behaviours"]
+__all__ = ["Behaviours", "check_plan"]
+
+_PLAN = {
+    "id": str,
+    "experiment": str,
+    "attempts": list,
+    "times": int,
+    "retry_wait": (int, float),
+    "cancel_after": (int, float),
+}
+_SCRIPT = {
+    "hold": list, "outcome": str, "after": (int, float), "message": str, "code": str, "exit_code": int,
+    "node": int, "logs": list, "metrics": dict, "params": dict, "state": str,
+}  # fmt: skip
+_STEP = {"state": str, "seconds": (int, float), "message": str, "status": str, "code": str}
 
 
 class Behaviours:
     """Plans for runs by experiment; the one that was added last wins.
 
-    A plan holds ``experiment`` (a name or a pattern with ``*``), ``attempts`` (what each attempt does, the last
-    for all that follow), and optionally ``retry_wait`` and ``cancel_after`` (seconds) and ``times`` (how many runs
-    it is for). What an attempt does:
+    A plan holds ``experiment`` (a name or a pattern with ``*``), ``attempts`` (what each attempt does, the
+    last for all that follow), and optionally ``retry_wait`` and ``cancel_after`` (seconds) and ``times``
+    (how many runs it is for). What an attempt does:
 
-    - ``hold``: steps before it starts, each with ``state`` (``PENDING`` or ``QUEUED``), ``seconds`` (forever when
-      left out), ``message``, ``status`` (the text of the server's ``STATUS:`` message) and ``code`` (queue code);
-    - ``outcome``: ``SUCCESS``, ``FAILED``, ``TIMEDOUT`` or any other result state; left out, the command runs;
+    - ``hold``: steps before it starts, each with ``state`` (``PENDING`` or ``QUEUED``), ``seconds``
+      (forever when left out), ``message``, ``status`` (the text of the server's ``STATUS:`` message) and
+      ``code`` (queue code);
+    - ``outcome``: ``SUCCESS``, ``FAILED``, ``TIMEDOUT`` or any other result state; the command runs without;
     - ``after``: seconds that it runs (forever when left out), ``message``, ``code``, ``exit_code``, ``logs``,
       ``metrics``, ``params``, and ``state``, the life-cycle state shown while it runs.
     """
@@ -42,6 +57,7 @@ class Behaviours:
 
     def add(self, plan: dict[str, Any]) -> None:
         """Add a plan for the runs that are submitted from now on."""
+        self._plans = [old for old in self._plans if not plan.get("id") or old.get("id") != plan["id"]]
         self._plans.append(dict(plan))
 
     def clear(self) -> None:
@@ -55,5 +71,27 @@ class Behaviours:
                 continue
             if "times" in plan:
                 plan["times"] -= 1
-            return {key: value for key, value in plan.items() if key not in {"experiment", "times"}}
+            return {key: value for key, value in plan.items() if key not in {"id", "experiment", "times"}}
         return {}
+
+
+def check_plan(plan: dict[str, Any]) -> None:
+    """Check what a test sent.
+
+    :raises ValueError: naming the field, the value and the rule.
+    """
+    _check(plan, _PLAN, "behaviour")
+    for script in plan.get("attempts", ()):
+        _check(script, _SCRIPT, "attempt")
+        for step in script.get("hold", ()):
+            _check(step, _STEP, "hold")
+
+
+def _check(document: object, known: dict[str, Any], what: str) -> None:
+    if not isinstance(document, dict):
+        raise ValueError(f"{what}: {document!r} must be a mapping")
+    for name, value in document.items():
+        if name not in known:
+            raise ValueError(f"{what} field {name!r}: not one of {', '.join(known)}")
+        if not isinstance(value, known[name]):
+            raise ValueError(f"{what} field {name!r}: {value!r} is of the wrong type")

@@ -14,12 +14,18 @@
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import signal
+import sqlite3
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
 
 __all__ = ["configure", "run"]
 
@@ -37,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="SCOPE/KEY=VALUE", help="a secret; repeatable"
     )
+    parser.add_argument("--secrets", type=Path, metavar="FILE", help="a file of SCOPE/KEY=VALUE lines")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML: what goes wrong and what runs do")
     parser.add_argument("--retry-wait", type=float, default=0.1, help="seconds between two attempts of a run")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that every answer is held back")
     parser.add_argument(
@@ -49,30 +57,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; return 2 for wrong options."""
     try:
-        secrets = _secrets(args.secret)
+        secrets = _secrets([*_lines(args.secrets), *args.secret])
         _check_host(args.host, args.i_know)
+        runtime = _runtime(args, secrets)
     except ValueError as error:
         return _fail(str(error))
-    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
-
-    runtime = LocalAirRuntime(
-        args.state_dir,
-        host=args.host,
-        port=args.port,
-        clock=args.clock,
-        user=args.user,
-        retry_wait=args.retry_wait,
-        latency=args.latency,
-        keep_runs=args.keep_runs,
-        secrets=secrets,
-    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
         runtime.start()
-    except OSError as error:
-        return _fail(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}")
+    except (OSError, sqlite3.Error) as error:
+        return _fail(
+            f"cannot serve on {args.host}:{args.port} from {args.state_dir or 'a new directory'}: {error}"
+        )
     _say(
         f"Local AI Runtime: {runtime.url}",
         f"Token: {runtime.token}",
@@ -82,6 +80,34 @@ def run(args: argparse.Namespace) -> int:
     stop.wait()
     runtime.stop()
     return 0
+
+
+def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRuntime:
+    from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+    from airflow.providers.databricks_air.local.scenario import Scenario
+
+    return LocalAirRuntime(
+        args.state_dir,
+        host=args.host,
+        port=args.port,
+        clock=args.clock,
+        scenario=Scenario.load(args.faults) if args.faults else None,
+        user=args.user,
+        retry_wait=args.retry_wait,
+        latency=args.latency,
+        keep_runs=args.keep_runs,
+        secrets=secrets,
+    )
+
+
+def _lines(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise ValueError(f"--secrets {path}: {error.strerror}") from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _secrets(pairs: list[str]) -> dict[str, str]:
@@ -102,8 +128,8 @@ def _check_host(host: str, known: bool) -> None:
         loopback = host == "localhost"
     if not loopback and not known:
         raise ValueError(
-            f"--host {host!r}: this server runs the commands it is sent; anyone who reaches it and has the token can "
-            "run anything as you. Stay on 127.0.0.1, or add --i-know."
+            f"--host {host!r}: this server runs the commands it is sent; anyone who reaches it and has the "
+            "token can run anything as you. Stay on 127.0.0.1, or add --i-know."
         )
 
 

@@ -32,7 +32,7 @@ _LARGEST_LIST = 25
 
 
 def submit(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.2/jobs/runs/submit``: a token that is known gives the run it made, whatever the body says."""
+    """``POST /api/2.2/jobs/runs/submit``: a known token gives the run it made, whatever the body says."""
     body = request.json()
     token = body.get("idempotency_token")
     known = ws.by_token.get(token) if isinstance(token, str) else None
@@ -56,7 +56,7 @@ def get(ws: Workspace, request: Request) -> dict[str, Any]:
 
 
 def get_output(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.2/jobs/runs/get-output``: of a task run; the run's own id answers for its first attempt."""
+    """``GET /api/2.2/jobs/runs/get-output``: of a task run; a run's id answers for its first attempt."""
     run_id = request.number("run_id")
     run = ws.run(run_id)
     attempt = run.attempts[ws.tasks[run_id][1] if run_id in ws.tasks else 0]
@@ -76,7 +76,7 @@ def get_output(ws: Workspace, request: Request) -> dict[str, Any]:
 
 
 def cancel(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.2/jobs/runs/cancel``: the id in the body or in the query; a run that ended stays as it is."""
+    """``POST /api/2.2/jobs/runs/cancel``: the id in the body or the query; a run that ended stays so."""
     body = request.json()
     run_id = integer(body["run_id"], "run_id") if "run_id" in body else request.number("run_id")
     ws.lifecycle.cancel(ws.run(run_id))
@@ -115,7 +115,7 @@ def list_runs(ws: Workspace, request: Request) -> dict[str, Any]:
         and not (completed and run.active)
     )
     if request.text("run_type", "SUBMIT_RUN") != "SUBMIT_RUN":
-        chosen = (run for run in ())
+        return {"has_more": False}
     found = list(islice(chosen, limit + 1))
     page = found[:limit]
     answer: dict[str, Any] = {"has_more": len(found) > limit}

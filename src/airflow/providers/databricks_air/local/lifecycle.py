@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ from airflow.providers.databricks_air.local.nodes import Outcome
 from airflow.providers.databricks_air.local.runs import FAILED_MESSAGE, Attempt, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from airflow.providers.databricks_air.local.workspace import Workspace
 
 __all__ = ["Lifecycle"]
@@ -41,6 +42,7 @@ class Lifecycle:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._held: dict[int, asyncio.Future[None]] = {}
 
     def start(self, run: Run) -> None:
         """Begin the life of a run."""
@@ -58,6 +60,12 @@ class Lifecycle:
         task = self._tasks.get(run.run_id)
         if task is not None:
             task.cancel()
+
+    def release(self, run: Run) -> None:
+        """End what a run waits for: a hold, or a scripted attempt."""
+        held = self._held.pop(run.run_id, None)
+        if held is not None and not held.done():
+            held.set_result(None)
 
     def resume(self, run: Run) -> None:
         """Take up a run that was alive when the server stopped."""
@@ -138,25 +146,31 @@ class Lifecycle:
             attempt.status = step.get("status", "")
             attempt.queue_code = step.get("code", "")
             self._ws.save(run)
-            seconds = step.get("seconds")
-            if seconds is None:
-                await asyncio.get_running_loop().create_future()
-            else:
-                await self._ws.clock.sleep(float(seconds))
+            await self._pause(run, step.get("seconds"))
         if attempt.life != "PENDING":
             attempt.life, attempt.message = "PENDING", ""
             self._ws.save(run)
 
+    async def _pause(self, run: Run, seconds: float | None) -> None:
+        """Wait for so long, or until released."""
+        held = self._held[run.run_id] = asyncio.get_running_loop().create_future()
+        timer = None if seconds is None else asyncio.ensure_future(self._ws.clock.sleep(seconds))
+        try:
+            await asyncio.wait({held, timer} if timer else {held}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._held.pop(run.run_id, None)
+            if timer is not None:
+                timer.cancel()
+
     async def _scripted(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> Outcome:
-        for line in script.get("logs", ()):
-            self._ws.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), str(line))
+        lines = [str(line) for line in script.get("logs", ())]
+        self._ws.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), *lines)
         self._ws.mlflow.log_script(attempt.mlflow_run_id, script)
-        if script.get("after") is None:
-            await asyncio.get_running_loop().create_future()
-        await self._ws.clock.sleep(float(script["after"]))
+        await self._pause(run, script.get("after"))
         outcome = Outcome(script["outcome"], script.get("message", ""), script.get("code", ""))
         if outcome.result == "FAILED" and "exit_code" in script:
-            line = f"ERROR: Script failed with exit code {script['exit_code']} after {script['after']:g}s"
+            code, seconds = script["exit_code"], script.get("after") or 0
+            line = f"ERROR: Script failed with exit code {code} after {seconds:g}s"
             self._ws.streams.say(run.run_id, attempt.number, 0, line)
         return outcome
 

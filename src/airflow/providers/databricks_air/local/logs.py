@@ -62,7 +62,7 @@ def read_logs(ws: Workspace, request: Request) -> dict[str, Any]:
     )
     answer: dict[str, Any] = {"log_records": []}
     if len(found) > min(size, _LARGEST_PAGE):
-        answer["next_page_token"] = f"p{found.pop().index}"
+        answer["next_page_token"] = f"p{found.pop().position}"
     for record in found:
         shown = {"time_unix_nano": record.time, "body": record.body, "node_index": node}
         if record.record_id:

@@ -20,13 +20,15 @@ import re
 import signal
 import subprocess
 import tarfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-__all__ = ["CommandFailure", "NodeProcess", "NodeSpec", "extract_code", "sidecar_variables"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CommandFailure", "NodeProcess", "NodeSpec", "extract_code", "kill_escaped", "sidecar_variables"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHUNK = 256 * 1024
@@ -91,13 +93,14 @@ class NodeProcess:
         work.mkdir(parents=True, exist_ok=True)
         output = spec.directory / "output.log"
         with output.open("ab") as sink:
-            self._process = subprocess.Popen(  # noqa: S603 - running what was submitted is the purpose
+            self._process = subprocess.Popen(
                 [*spec.prefix, "bash", "--noprofile", "--norc", "-c", WRAPPER, "node", str(spec.command),
                  str(self._status), "" if spec.keep else str(lifeline)],
                 cwd=work, env=dict(spec.variables), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
                 start_new_session=True, pass_fds=() if spec.keep else (lifeline,),
             )  # fmt: skip
         self.pid = self._process.pid
+        self.mark = spec.variables["DATABRICKS_AIR_LOCAL_NODE"]
         self._output: IO[bytes] = output.open("rb")
         self._rest = b""
         self.offset = 0
@@ -142,6 +145,23 @@ class NodeProcess:
     def close(self) -> None:
         """Release the output file."""
         self._output.close()
+
+
+def kill_escaped(marks: set[str]) -> None:
+    """Kill the processes that left their group, known by the mark in their environment; Linux only.
+
+    :param marks: values of ``DATABRICKS_AIR_LOCAL_NODE``.
+    """
+    wanted = [f"DATABRICKS_AIR_LOCAL_NODE={mark}".encode() for mark in marks]
+    found = True
+    while found:  # once more when something was found: it may have forked in the meantime
+        found = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                environment = path.read_bytes()
+                if any(mark in environment for mark in wanted):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    found = True
 
 
 def sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, str]:

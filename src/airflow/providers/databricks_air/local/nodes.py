@@ -23,7 +23,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.local.node import (
@@ -31,12 +30,15 @@ from airflow.providers.databricks_air.local.node import (
     NodeProcess,
     NodeSpec,
     extract_code,
+    kill_escaped,
     sidecar_variables,
 )
 from airflow.providers.databricks_air.local.submission import GPUS_PER_NODE, command_paths
 from airflow.providers.databricks_air.local.tree import parent_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.providers.databricks_air.local.runs import Attempt, Run
     from airflow.providers.databricks_air.local.workspace import Workspace
 
@@ -86,6 +88,7 @@ class Nodes:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="air-prepare")
         self._read_end, self._write_end = os.pipe()
         self._released = False
+        self._ended: list[tuple[_Node, int]] = []
 
     @property
     def alive(self) -> int:
@@ -134,7 +137,17 @@ class Nodes:
         while self._live:
             for node in list(self._live):
                 self._look(node)
+            if self._ended:
+                await self._sweep()
             await asyncio.sleep(_TICK)
+
+    async def _sweep(self) -> None:
+        """Tell the ends of nodes once nothing is left of them; one look at the processes for all."""
+        ended, self._ended = self._ended, []
+        marks = {node.process.mark for node, _ in ended}
+        await asyncio.get_running_loop().run_in_executor(self._pool, kill_escaped, marks)
+        for node, status in ended:
+            node.ended.set_result(status)
 
     def _look(self, node: _Node) -> None:
         status = node.process.poll()
@@ -145,7 +158,7 @@ class Nodes:
         if status is not None and not lines:
             node.process.close()
             self._live.discard(node)
-            node.ended.set_result(status)
+            self._ended.append((node, status))
 
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -33,10 +34,13 @@ class Route:
     """A method, a path and the function that answers.
 
     :param method: HTTP method.
-    :param path: the path; ``{name}`` matches one segment, ``{name:path}`` at the end matches all that is left.
+    :param path: the path; ``{name}`` matches one segment, ``{name:path}`` at the end matches all that is
+        left.
     :param handler: takes the workspace and the request, returns a value or raises ``Refusal``.
     :param upload: the body is handed over as a file, not in memory.
     :param public: answered without a token.
+    :param control: of the control endpoints: an expired token is good enough, no fault applies, nothing is
+        recorded.
     """
 
     method: str
@@ -44,6 +48,7 @@ class Route:
     handler: Handler
     upload: bool = False
     public: bool = False
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,13 @@ class Match:
 
 
 class Router:
-    """Finds the route of a request by its raw path, so that ``%2F`` stays inside its segment until decoded."""
+    """Finds the route of a request by its raw path: ``%2F`` stays inside its segment until decoded."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes: dict[tuple[str, str], list[tuple[list[str], Route]]] = {}
         for route in routes:
             parts = route.path.strip("/").split("/")
-            head = "/".join(parts[:3])
+            head = "/".join(takewhile(lambda part: not part.startswith("{"), parts[:3]))
             self._routes.setdefault((route.method, head), []).append((parts, route))
 
     def find(self, method: str, raw_path: str) -> Match | None:

@@ -14,9 +14,11 @@
 
 from __future__ import annotations
 
-from airflow.providers.databricks_air.local import jobs, logs, scim, validate, workspace_files
+from airflow.providers.databricks_air.local import control, jobs, logs, oidc, scim, validate, workspace_files
 from airflow.providers.databricks_air.local.router import Router
 
 __all__ = ["ROUTER"]
 
-ROUTER = Router([*scim.ROUTES, *validate.ROUTES, *workspace_files.ROUTES, *jobs.ROUTES, *logs.ROUTES])
+_RESOURCES = (scim, oidc, validate, workspace_files, jobs, logs, control)
+
+ROUTER = Router(route for resource in _RESOURCES for route in resource.ROUTES)

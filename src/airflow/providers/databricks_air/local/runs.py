@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["ACTIVE_STATES", "FAILED_MESSAGE", "Attempt", "Run", "run_json"]
+__all__ = ["FAILED_MESSAGE", "TERMINAL_STATES", "Attempt", "Run", "run_json"]
 
-ACTIVE_STATES = ("QUEUED", "PENDING", "RUNNING", "TERMINATING", "BLOCKED", "WAITING_FOR_RETRY")
+TERMINAL_STATES = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 FAILED_MESSAGE = "Workload failed, see run output for details"
 _V2_STATES = {"WAITING_FOR_RETRY": "WAITING", "INTERNAL_ERROR": "TERMINATED", "SKIPPED": "TERMINATED"}
@@ -124,7 +124,7 @@ class Run:
     @property
     def active(self) -> bool:
         """Return whether it has not ended."""
-        return self.life in ACTIVE_STATES
+        return self.life not in TERMINAL_STATES
 
     @property
     def life(self) -> str:
@@ -206,7 +206,7 @@ def _task_json(run: Run, attempt: Attempt, host: str, workspace_id: int) -> dict
 
 
 def _states(life: str, attempt: Attempt, message: str) -> dict[str, Any]:
-    result = attempt.result if life not in ACTIVE_STATES else ""
+    result = attempt.result if life in TERMINAL_STATES else ""
     state: dict[str, Any] = {"life_cycle_state": life, "state_message": message}
     status: dict[str, Any] = {"state": _V2_STATES.get(life, life)}
     if result:

@@ -16,29 +16,35 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.databricks_air.local.clock import Clock, RealClock, VirtualClock
+from airflow.providers.databricks_air.local.remote import AirControl
 from airflow.providers.databricks_air.local.server import Server
 from airflow.providers.databricks_air.local.workspace import Settings, Workspace
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow.providers.databricks_air.local.scenario import Scenario
 
 __all__ = ["LocalAirRuntime"]
 
 
-class LocalAirRuntime:
+class LocalAirRuntime(AirControl):
     """A local AI Runtime in a thread of this process, for as long as the ``with`` block lasts.
 
     :param directory: where the state is kept; a temporary directory, removed at the end, when left out.
     :param host: address to listen on.
     :param port: port; 0 takes a free one.
-    :param clock: ``real``, or ``virtual`` for one that only ``advance`` moves.
+    :param clock: ``real``, ``virtual`` for one that only ``advance`` moves, or a clock.
+    :param scenario: faults and behaviours to begin with.
     :param settings: ``Settings`` by name, such as ``retry_wait`` (seconds) or ``secrets``.
     """
 
@@ -48,24 +54,26 @@ class LocalAirRuntime:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        clock: str = "real",
+        clock: str | Clock = "real",
+        scenario: Scenario | None = None,
         **settings: Any,
     ) -> None:
-        if clock not in {"real", "virtual"}:
+        if isinstance(clock, str) and clock not in {"real", "virtual"}:
             raise ValueError(f"clock: {clock!r} is neither 'real' nor 'virtual'")
         self._directory = Path(directory) if directory is not None else None
         self._temporary: Path | None = None
         self._address = (host, port)
-        self._clock: Clock = VirtualClock() if clock == "virtual" else RealClock()
+        named: dict[str, type[Clock]] = {"real": RealClock, "virtual": VirtualClock}
+        self._clock: Clock = named[clock]() if isinstance(clock, str) else clock
+        self._scenario = scenario
         self._settings = replace(Settings(), **settings)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
-        self._error: BaseException | None = None
+        self._error: OSError | sqlite3.Error | None = None
         self.workspace: Workspace
-        self.url = ""
-        self.token = ""
+        super().__init__("", "")
 
     @property
     def connection_uri(self) -> str:
@@ -110,14 +118,17 @@ class LocalAirRuntime:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:
+        except (OSError, sqlite3.Error) as error:
             self._error = error
+        finally:
             self._ready.set()
 
     async def _serve(self) -> None:
         assert self._directory is not None
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.workspace = Workspace(self._directory, self._settings, self._clock)
+        if self._scenario is not None:
+            self._scenario.apply(self.workspace)
         server = Server(self.workspace, *self._address)
         try:
             await server.start()
@@ -128,7 +139,7 @@ class LocalAirRuntime:
             await server.stop()
 
 
-def connection_uri(url: str, token: str, query: Mapping[str, str] | None = None) -> str:
+def connection_uri(url: str, token: str) -> str:
     """Return an Airflow connection URI for a server.
 
     :param url: the server's URL.

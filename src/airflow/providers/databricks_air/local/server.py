@@ -16,19 +16,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from airflow.providers.databricks_air.local.router import Match, decode
 from airflow.providers.databricks_air.local.routes import ROUTER
-from airflow.providers.databricks_air.local.wire import Refusal, Reply, Request, to_reply
+from airflow.providers.databricks_air.local.wire import Refusal, Reply, Request, malformed, to_reply
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from airflow.providers.databricks_air.local.faults import Fault
     from airflow.providers.databricks_air.local.workspace import Workspace
 
 __all__ = ["Server"]
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _JSON_LIMIT = 16 * 1024 * 1024
 _SHOWN = 2000
+_HIDDEN_HEADERS = {"authorization", "cookie"}
 
 
 class Server:
@@ -55,13 +60,24 @@ class Server:
 
     async def start(self) -> None:
         """Listen, and take up the runs that were alive when the server stopped."""
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1)
-        await site.start()
+        await self._listen(self._runner)
         host, port = self._runner.addresses[0][:2]
         self._ws.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._ws.resume()
+
+    async def _listen(self, runner: web.ServerRunner) -> None:
+        """Bind the port; without a wish for one, that of last time, so that connections stay right."""
+        last = int((self._ws.store.get("meta", "port") or {}).get("port", 0))
+        for port in (self._port,) if self._port or not last else (last, 0):
+            try:
+                await web.TCPSite(runner, self._host, port, backlog=1024).start()
+                break
+            except OSError:
+                if port != last or self._port:
+                    raise
+        self._ws.store.put("meta", "port", {"port": runner.addresses[0][1]})
 
     async def stop(self) -> None:
         """Stop listening and close the workspace."""
@@ -70,44 +86,38 @@ class Server:
         await self._ws.close()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        raw_path, _, raw_query = http.raw_path.partition("?")
+        match = ROUTER.find(http.method, raw_path)
+        request = Request(http.method, decode(raw_path), match.params if match else {}, {}, http.headers)
+        refused = await self._read(http, match, request, raw_query)
+        if match is not None and match.route.control:
+            return self._write(refused or self._reply(match, request))
         if self._ws.settings.latency:
             await asyncio.sleep(self._ws.settings.latency)
-        raw_path, _, raw_query = http.raw_path.partition("?")
+        entry = self._record(http, request)
+        started = time.monotonic()
         try:
-            reply = await self._answer(http, raw_path, raw_query)
+            reply = await self._spoiled(http, match, request, refused, entry)
+        finally:
+            entry["duration"] = time.monotonic() - started
+        entry["status"] = reply.status if reply else 0
+        return self._write(reply) if reply else web.Response()
+
+    async def _read(
+        self, http: web.BaseRequest, match: Match | None, request: Request, raw_query: str
+    ) -> Reply | None:
+        """Check who asks and read the body; return the answer when that already fails."""
+        try:
+            if match is not None and not match.route.public:
+                self._ws.tokens.check(http.headers, control=match.route.control)
+            request.query = _query(raw_query)
+            if match is not None and match.route.upload:
+                request.upload = await self._spool(http)
+            else:
+                request.body = b"".join([chunk async for chunk in _chunks(http, _JSON_LIMIT)])
         except Refusal as refusal:
-            reply = refusal.reply()
-        except Exception:
-            logger.exception("%s %s broke the local AI Runtime", http.method, raw_path)
-            reply = Refusal(
-                500, "INTERNAL_ERROR", "Internal error of the local AI Runtime, see its log"
-            ).reply()
-        return await self._write(http, reply)
-
-    async def _answer(self, http: web.BaseRequest, raw_path: str, raw_query: str) -> Reply:
-        match = ROUTER.find(http.method, raw_path)
-        if match is None:
-            await self._unknown(http, raw_path)
-            raise Refusal(
-                404, "ENDPOINT_NOT_FOUND", f"No API found for '{http.method} {decode(raw_path)[:300]}'"
-            )
-        if not match.route.public:
-            self._ws.tokens.check(http.headers)
-        query = parse_qs(raw_query, keep_blank_values=True, errors="replace", max_num_fields=1000)
-        request = Request(http.method, decode(raw_path), match.params, query, http.headers)
-        return await self._run_handler(http, match, request)
-
-    async def _run_handler(self, http: web.BaseRequest, match: Match, request: Request) -> Reply:
-        if match.route.upload:
-            request.upload = await self._spool(http)
-        else:
-            request.body = b"".join([chunk async for chunk in _chunks(http, _JSON_LIMIT)])
-        try:
-            return to_reply(match.route.handler(self._ws, request))
-        except BaseException:
-            if request.upload is not None:
-                request.upload.unlink(missing_ok=True)
-            raise
+            return refusal.reply()
+        return None
 
     async def _spool(self, http: web.BaseRequest) -> Path:
         path = self._ws.store.new_blob()
@@ -120,24 +130,99 @@ class Server:
             raise
         return path
 
-    async def _unknown(self, http: web.BaseRequest, raw_path: str) -> None:
-        body = b""
-        with suppress(Refusal):
-            body = b"".join([chunk async for chunk in _chunks(http, _JSON_LIMIT)])
-        logger.error(
-            "UNKNOWN ROUTE %s %s: the local AI Runtime does not know it. Body: %s",
-            http.method,
-            decode(raw_path)[:_SHOWN],
-            body[:_SHOWN].decode("utf-8", "replace"),
-        )
+    def _record(self, http: web.BaseRequest, request: Request) -> dict[str, Any]:
+        peer = http.transport.get_extra_info("peername") if http.transport else None
+        headers = {name: value for name, value in http.headers.items() if name.lower() not in _HIDDEN_HEADERS}
+        entry = {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "headers": headers,
+            "time": self._ws.clock.now(),
+            "connection": f"{peer[0]}:{peer[1]}" if peer else "",
+            "fault": "",
+        }
+        return self._ws.journal.add(entry, request.body)
 
-    async def _write(self, http: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        headers = {"Content-Type": "application/json", **reply.headers}
-        headers["X-Databricks-Org-Id"] = str(self._ws.settings.workspace_id)
+    async def _spoiled(
+        self,
+        http: web.BaseRequest,
+        match: Match | None,
+        request: Request,
+        refused: Reply | None,
+        entry: dict[str, Any],
+    ) -> Reply | None:
+        """Answer, unless a fault forbids it; nothing means that the connection is gone."""
+        fault = self._ws.faults.find(request.method, request.path)
+        if fault is None:
+            return refused or self._reply(match, request)
+        entry["fault"] = fault.then
+        reply = None
+        if fault.after or fault.then in {"answer", "cut"}:
+            reply = refused or self._reply(match, request)
+        elif request.upload is not None:
+            request.upload.unlink(missing_ok=True)
+        await asyncio.sleep(fault.delay)
+        if fault.then == "answer":
+            return reply
+        return await self._break(http, fault, reply)
+
+    async def _break(self, http: web.BaseRequest, fault: Fault, reply: Reply | None) -> Reply | None:
+        if fault.then in {"status", "garbage"}:
+            return fault.reply()
+        if fault.then == "hang":
+            await asyncio.get_running_loop().create_future()
+        if fault.then == "cut" and reply is not None:
+            response = web.StreamResponse(status=reply.status, headers=self._headers(reply))
+            response.content_length = len(reply.body) + 100
+            await response.prepare(http)
+            await response.write(reply.body[: len(reply.body) // 2])
+            if http.transport is not None:
+                http.transport.close()
+            return None
+        _reset(http)
+        return None
+
+    def _reply(self, match: Match | None, request: Request) -> Reply:
+        try:
+            if match is None:
+                raise self._unknown(request)
+            return to_reply(match.route.handler(self._ws, request))
+        except Refusal as refusal:
+            reply = refusal.reply()
+        except Exception:
+            logger.exception("%s %s broke the local AI Runtime", request.method, request.path)
+            message = "Internal error of the local AI Runtime, see its log"
+            reply = Refusal(500, "INTERNAL_ERROR", message).reply()
+        if request.upload is not None:
+            request.upload.unlink(missing_ok=True)
+        return reply
+
+    def _unknown(self, request: Request) -> Refusal:
+        logger.error(
+            "UNKNOWN ROUTE %s %s %s: the local AI Runtime does not know it. Body: %s",
+            request.method,
+            request.path[:_SHOWN],
+            request.query,
+            request.body[:_SHOWN].decode("utf-8", "replace"),
+        )
+        return Refusal(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path[:300]}'")
+
+    def _headers(self, reply: Reply) -> dict[str, str]:
+        workspace_id = str(self._ws.settings.workspace_id)
+        return {"Content-Type": "application/json", "X-Databricks-Org-Id": workspace_id, **reply.headers}
+
+    def _write(self, reply: Reply) -> web.StreamResponse:
         if reply.file is None:
-            return web.Response(status=reply.status, body=reply.body, headers=headers)
-        response = web.FileResponse(reply.file, status=reply.status, headers=headers)
-        return response
+            return web.Response(status=reply.status, body=reply.body, headers=self._headers(reply))
+        return web.FileResponse(reply.file, status=reply.status, headers=self._headers(reply))
+
+
+def _query(raw: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(raw, keep_blank_values=True, errors="replace", max_num_fields=1000)
+    except ValueError:
+        raise malformed("Could not parse request object: too many query parameters") from None
 
 
 async def _chunks(http: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
@@ -147,3 +232,14 @@ async def _chunks(http: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
         if size > limit:
             raise Refusal(413, "MAX_REQUEST_SIZE_EXCEEDED", f"The request body is larger than {limit} bytes")
         yield chunk
+
+
+def _reset(http: web.BaseRequest) -> None:
+    """Close with a reset instead of an orderly end: the client must not take it for an empty answer."""
+    transport = http.transport
+    if transport is None:
+        return
+    plug = transport.get_extra_info("socket")
+    if plug is not None:
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -18,9 +18,11 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Store"]
 
@@ -35,8 +37,9 @@ _ID_BLOCK = 1000
 class Store:
     """A directory that holds everything the server must know after it was stopped or killed.
 
-    Documents are written through at once: what a client was told is in the database before the answer leaves.
-    SQLite's write-ahead log survives the death of the process; losing the last moments to a power cut is accepted.
+    Documents are written through at once: what a client was told is in the database before the answer
+    leaves. SQLite's write-ahead log survives the death of the process; losing the last moments to a power
+    cut is accepted.
 
     :param directory: made when missing.
     """

@@ -18,10 +18,12 @@ import json
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 __all__ = ["LogFaults", "Record", "Stream", "Streams"]
 
@@ -31,13 +33,13 @@ _OPEN_STREAMS = 512
 class Record(NamedTuple):
     """One line.
 
-    :param index: position in the stream.
+    :param position: place in the stream.
     :param time: nanoseconds since the epoch.
     :param body: the line without its end.
     :param record_id: stable across restarts of the server.
     """
 
-    index: int
+    position: int
     time: int
     body: str
     record_id: str
@@ -78,6 +80,7 @@ class Stream:
         self._end = 0
         self.consumed = 0
         self._newest = 0
+        self._serial = 0
         if path.exists():
             self._load()
 
@@ -101,8 +104,9 @@ class Stream:
         self._times.append(record["t"])
         self._offsets.append(self._end)
         self._end += size
-        self.consumed = max(self.consumed, record.get("o", 0))
+        self.consumed = max(self.consumed, record["o"])
         self._newest = max(self._newest, record["t"])
+        self._serial = max(self._serial, record["i"] + 1)
 
     def extend(self, lines: Iterable[tuple[str, int]], now: float) -> None:
         """Append lines that arrived now.
@@ -110,15 +114,15 @@ class Stream:
         :param lines: text and the end of the line in the raw output.
         :param now: seconds since the epoch.
         """
-        records = []
+        records: list[dict[str, Any]] = []
         for body, offset in lines:
             self._newest = max(self._newest + 1, int(now * 1e9))
-            records.append({"t": self._newest, "b": body, "o": offset, "i": len(self._times) + len(records)})
+            records.append({"t": self._newest, "b": body, "o": offset, "i": self._serial + len(records)})
         self._write(self._disturb(records, now))
 
     def insert(self, body: str, at: float) -> None:
         """Append a line with a time of its own, as a record does that was late."""
-        self._write([{"t": int(at * 1e9), "b": body, "i": len(self._times), "o": self.consumed}])
+        self._write([{"t": int(at * 1e9), "b": body, "i": self._serial, "o": self.consumed}])
 
     def _disturb(self, records: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
         faults = self._faults
@@ -169,7 +173,7 @@ class Stream:
                 yield self._record(position, json.loads(file.readline()))
 
     def _record(self, position: int, record: dict[str, Any]) -> Record:
-        name = f"{self._name}-{record.get('i', position)}" if self._faults.record_ids else ""
+        name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
         return Record(position, record["t"], record["b"], name)
 
 

@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.local.wire import Refusal, malformed, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["GPUS_PER_NODE", "check_submission", "command_paths", "node_count"]
 
@@ -111,9 +113,8 @@ def _check_deployment(air: dict[str, Any], readable: Callable[[str], bool]) -> N
         raise refuse(f"accelerator_type '{kind[:100]}' is not one of {', '.join(GPUS_PER_NODE)}.")
     count = compute.get("accelerator_count")
     if not isinstance(count, int) or isinstance(count, bool) or count <= 0 or count % GPUS_PER_NODE[kind]:
-        raise refuse(
-            f"accelerator_count {str(count)[:40]} must be a positive multiple of {GPUS_PER_NODE[kind]} for {kind}."
-        )
+        rule = f"must be a positive multiple of {GPUS_PER_NODE[kind]} for {kind}"
+        raise refuse(f"accelerator_count {str(count)[:40]} {rule}.")
     if count // GPUS_PER_NODE[kind] > _MAX_NODES:
         raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MAX_NODES} nodes are available.")
     pool = _string(compute, "provisioned_capacity_id", "compute.", required=False)

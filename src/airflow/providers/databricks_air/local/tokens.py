@@ -15,12 +15,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.wire import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.providers.databricks_air.local.clock import Clock
     from airflow.providers.databricks_air.local.store import Store
 

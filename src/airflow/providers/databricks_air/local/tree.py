@@ -14,14 +14,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.wire import Refusal, missing, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from airflow.providers.databricks_air.local.clock import Clock
     from airflow.providers.databricks_air.local.store import Store
 

@@ -14,12 +14,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.behaviours import Behaviours
 from airflow.providers.databricks_air.local.clock import Clock, RealClock
+from airflow.providers.databricks_air.local.faults import Faults
+from airflow.providers.databricks_air.local.journal import Journal
 from airflow.providers.databricks_air.local.lifecycle import Lifecycle
 from airflow.providers.databricks_air.local.mlflow import Mlflow
 from airflow.providers.databricks_air.local.nodes import Nodes
@@ -28,7 +29,11 @@ from airflow.providers.databricks_air.local.store import Store
 from airflow.providers.databricks_air.local.streams import Streams
 from airflow.providers.databricks_air.local.tokens import Tokens
 from airflow.providers.databricks_air.local.tree import Tree
-from airflow.providers.databricks_air.local.wire import refuse
+from airflow.providers.databricks_air.local.wire import integer, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Settings", "Workspace"]
 
@@ -42,6 +47,7 @@ class Settings:
     :param retry_wait: seconds between two attempts of a run.
     :param keep_runs: processes may outlive the server.
     :param latency: seconds that every answer is held back.
+    :param token_seconds: how long a token for client credentials is good.
     :param upload_limit: bytes of the largest file.
     :param secrets: values by ``scope/key``.
     """
@@ -51,6 +57,7 @@ class Settings:
     retry_wait: float = 0.1
     keep_runs: bool = False
     latency: float = 0.0
+    token_seconds: float = 3600.0
     upload_limit: int = 5 * 1024**3
     secrets: dict[str, str] = field(default_factory=dict)
 
@@ -81,6 +88,8 @@ class Workspace:
         self.nodes = Nodes(self)
         self.lifecycle = Lifecycle(self)
         self.behaviours = Behaviours()
+        self.faults = Faults()
+        self.journal = Journal()
         self.config_errors: list[dict[str, str]] = []
         self.secrets = settings.secrets
         self.runs: dict[int, Run] = {}
@@ -98,9 +107,9 @@ class Workspace:
     def run(self, run_id: object) -> Run:
         """Return a run by the id of it or of one of its attempts.
 
-        :raises Refusal: the 400 of a run that does not exist.
+        :raises Refusal: the 400 of an id that is no number, or of a run that does not exist.
         """
-        number = int(run_id) if isinstance(run_id, int) or str(run_id).isdecimal() else -1
+        number = integer(run_id, "run_id")
         run = self.runs.get(number) or self.tasks.get(number, (None, 0))[0]
         if run is None or run.deleted:
             raise refuse(f"Run {str(run_id)[:40]} does not exist.")

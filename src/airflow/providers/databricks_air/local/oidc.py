@@ -1,0 +1,75 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""What an SDK asks a host before it asks anything else, and tokens for client credentials."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from airflow.providers.databricks_air.local.router import Route
+from airflow.providers.databricks_air.local.wire import Refusal, Reply
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.local.wire import Request
+    from airflow.providers.databricks_air.local.workspace import Workspace
+
+__all__ = ["ROUTES"]
+
+
+def reachable(ws: Workspace, request: Request) -> Reply:
+    """``HEAD /``."""
+    return Reply(200)
+
+
+def host_metadata(ws: Workspace, request: Request) -> Reply:
+    """``GET /.well-known/databricks-config``: 404, as older workspaces answer; clients go on without it."""
+    raise Refusal(404, "ENDPOINT_NOT_FOUND", "No host metadata")
+
+
+def authorization_server(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``GET /oidc/.well-known/oauth-authorization-server``."""
+    return {
+        "issuer": f"{ws.url}/oidc",
+        "authorization_endpoint": f"{ws.url}/oidc/v1/authorize",
+        "token_endpoint": f"{ws.url}/oidc/v1/token",
+    }
+
+
+def token(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
+    form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
+    secret = (form.get("client_secret") or [""])[-1] or _basic_secret(
+        request.headers.get("Authorization", "")
+    )
+    if secret != ws.tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
+        raise Refusal(401, "invalid_client", "Client authentication failed")
+    seconds = ws.settings.token_seconds
+    return {"access_token": ws.tokens.issue(seconds), "token_type": "Bearer", "expires_in": int(seconds)}
+
+
+def _basic_secret(header: str) -> str:
+    try:
+        return base64.b64decode(header.partition(" ")[2], validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+ROUTES = [
+    Route("HEAD", "/", reachable, public=True),
+    Route("GET", "/.well-known/databricks-config", host_metadata, public=True),
+    Route("GET", "/oidc/.well-known/oauth-authorization-server", authorization_server, public=True),
+    Route("POST", "/oidc/v1/token", token, public=True),
+]
