@@ -161,7 +161,8 @@ def failure_lines(record: Mapping[str, Any]) -> Iterator[str]:
     :param record: a line of Airflow's log.
     """
     for error in reversed(record.get("exception") or []):
-        for frame in error["frames"]:
+        # What this package raises on purpose says what to do; where it was raised does not help.
+        for frame in [] if error["exc_type"].startswith("Air") else error["frames"]:
             yield f'File "{frame["filename"]}", line {frame["lineno"]}, in {frame["name"]}'
         yield f"{error['exc_type']}: {error['exc_value']}"
 
@@ -218,7 +219,7 @@ def demo(folder: Path) -> int:
     say("Run configuration", BOLD)
     say(f"  {os.path.relpath(EXAMPLES / 'train.yaml')}")
     text = (EXAMPLES / "train.yaml").read_text(encoding="utf-8")
-    say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).strip("\n"))
+    say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).strip())
     say("\nLocal AI Runtime", BOLD)
     program = "airflow.providers.databricks_air"
     with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
