@@ -61,7 +61,8 @@ class AirRunSensor(BaseSensorOperator):
 
     :param run_id: id of the run. (templated)
     :param databricks_air_conn_id: the connection to the workspace.
-    :param deferrable: wait in the triggerer instead of on a worker, looking every ``poke_interval`` seconds.
+    :param deferrable: wait in the triggerer instead of on a worker.
+    :param poke_interval: seconds between two looks at the run's state, wherever it waits.
     """
 
     template_fields: Sequence[str] = ("run_id",)
