@@ -33,6 +33,8 @@ export UV_CACHE_DIR := $(shell [ -n "$(UV_HOME)" ] && mkdir -p "$(UV_HOME)" 2>/d
 	&& echo "$(UV_HOME)" || echo "$(CURDIR)/.cache/uv")
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_NO_PROGRESS := 1
+# A real Airflow is half a dozen processes that import it; without bytecode each takes a minute.
+export UV_COMPILE_BYTECODE := 1
 
 define NO_PYTHON
 No Python $(LEG_PYTHON) was found on this machine, and Airflow 2.11.2, the oldest leg of the tests, needs one.

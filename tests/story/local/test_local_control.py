@@ -19,10 +19,10 @@ from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.story.local.conftest import HOME, Client
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.local.scenario import Scenario
+from tests.story.local.conftest import HOME, Client
 
 if TYPE_CHECKING:
     from pathlib import Path

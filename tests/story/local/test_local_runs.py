@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.story.local.conftest import HOME, Client
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
+from tests.story.local.conftest import HOME, Client
 
 
 def _alive(pid: int) -> bool:

@@ -15,11 +15,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from airflow.providers.databricks_air.api.errors import ApiError, AuthError
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow.providers.databricks_air.api.errors import AuthError
 from airflow.providers.databricks_air.api.watch import Ended, Event, Lines, Said
 from airflow.providers.databricks_air.exceptions import (
     AirConfigError,
@@ -28,34 +28,32 @@ from airflow.providers.databricks_air.exceptions import (
     AirRunTimeoutError,
     AirServiceError,
 )
-from airflow.providers.databricks_air.run.errors import ConfigError, SnapshotError
+from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
 from airflow.providers.databricks_air.run.failure import failure_message
 from airflow.providers.databricks_air.run.result import page_url
 
-__all__ = ["GAVE_UP", "TIMED_OUT", "ending_error", "parse_run_id", "task_errors", "tell"]
+__all__ = ["ENDS_TASK", "GAVE_UP", "TIMED_OUT", "ending_error", "parse_run_id", "task_error", "tell"]
 
 TIMED_OUT = frozenset({"expired", "queue_expired"})
+ENDS_TASK = (AirError, AirflowException)
 GAVE_UP = TIMED_OUT | {"missing", "denied"}
 
 
-@contextmanager
-def task_errors() -> Iterator[None]:
-    """Turn what this package raises on purpose into the errors that end a task.
+def task_error(error: Exception) -> Exception:
+    """Return the error that ends a task, without the traceback that led to it.
 
-    :raises AirConfigError: for what the author must change.
-    :raises AirServiceError: for what the workspace refused or did not answer.
+    :param error: what this package raised on purpose.
     """
-    try:
-        yield
-    except (ConfigError, SnapshotError) as error:
-        raise AirConfigError(str(error)) from None
-    except AuthError as error:
-        raise AirServiceError(
+    if isinstance(error, ConfigError | SnapshotError):
+        return AirConfigError(str(error))
+    if isinstance(error, AuthError):
+        return AirServiceError(
             f"The workspace refuses the connection's credentials: {error}. "
             "Check the token of the connection and what its owner may do"
-        ) from None
-    except ApiError as error:
-        raise AirServiceError(str(error)) from None
+        )
+    if isinstance(error, AirError):
+        return AirServiceError(str(error))
+    return error.with_traceback(None)
 
 
 def ending_error(ended: Ended, host: str) -> AirRunFailedError | AirServiceError:

@@ -27,11 +27,12 @@ from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError,
 from airflow.providers.databricks_air.api.launch import launch
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.endings import (
+    ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
     ending_error,
     parse_run_id,
-    task_errors,
+    task_error,
     tell,
 )
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
@@ -139,7 +140,7 @@ class AirRunOperator(BaseOperator):
         :raises AirRunFailedError: when the run ends without success.
         :raises AirServiceError: when the workspace cannot be asked.
         """
-        with task_errors():
+        try:
             config, base_dir = read_config(self, context)
             nodes = chosen_nodes(self, config.node_count)
             run = self._claim(context, config, base_dir).obtain()
@@ -149,19 +150,22 @@ class AirRunOperator(BaseOperator):
             if self.deferrable and not run.is_terminal:
                 self._defer(run.run_id, nodes)
             return self._finish(self._wait(run.run_id, log_stream(self, run.run_id, nodes)))
+        except ENDS_TASK as error:
+            raise task_error(error) from None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
         """
-        with task_errors():
+        try:
             run_id = int(event["run_id"])
             self._interruption = Interruption(self.hook, context["ti"], self.kill_action, run_id)
+            why, message = str(event.get("why")), str(event.get("message") or "")
             stream = log_stream(self, run_id, event.get("log_nodes"), event.get("log"))
-            return self._finish(
-                self._ending_of(run_id, str(event.get("why")), str(event.get("message") or ""), stream)
-            )
+            return self._finish(self._ending_of(run_id, why, message, stream))
+        except ENDS_TASK as error:
+            raise task_error(error) from None
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
@@ -291,20 +295,21 @@ class AirCancelRunOperator(BaseOperator):
         self.run_id = run_id
         self.databricks_air_conn_id = databricks_air_conn_id
 
-    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow gives it
+    def execute(self, context: Context) -> None:
         """Ask for the end of the run.
 
         :raises AirConfigError: when ``run_id`` is not a run id.
         :raises AirServiceError: when the workspace does not take the request.
         """
-        with task_errors():
-            if self.run_id in (None, "", "None"):
-                self.log.info("There is no run to cancel")
-                return
+        if self.run_id in {None, "", "None"}:
+            self.log.info("There is no run to cancel")
+            return
+        try:
             run_id = parse_run_id(self.run_id)
-            try:
-                AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
-            except RunNotFoundError:
-                self.log.info("Run %s is gone; nothing to cancel", run_id)
-            else:
-                self.log.info("Run %s: asked for its end", run_id)
+            AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
+        except RunNotFoundError as error:
+            self.log.info("There is nothing to cancel: %s", error)
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+        else:
+            self.log.info("Run %s: asked for its end", run_id)

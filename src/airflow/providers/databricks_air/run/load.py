@@ -54,8 +54,8 @@ def load_run_config(
 
     :param source: a file (:class:`~pathlib.Path`), YAML text (``str``), the fields as a mapping, or a
         configuration that is loaded already.
-    :param overrides: values to replace, by path: ``{"compute.num_accelerators": 16, "parameters.lr": 0.1}``, or
-        ``["compute.num_accelerators=16"]`` with YAML behind the first ``=``. List items are addressed by
+    :param overrides: values to replace, by path: ``{"compute.num_accelerators": 16, "parameters.lr": 0.1}``,
+        or ``["compute.num_accelerators=16"]`` with YAML behind the first ``=``. List items are addressed by
         position, ``permissions[0].level``.
     :param base_dir: where relative paths in the configuration start. The directory of the file when None,
         or the working directory when there is no file.

@@ -61,7 +61,8 @@ else:
 class ConfigModel(_Base):
     """A part of a run configuration.
 
-    Building one by name raises :class:`~airflow.providers.databricks_air.run.errors.ConfigError` with every mistake.
+    Building one by name raises :class:`~airflow.providers.databricks_air.run.errors.ConfigError` with
+    every mistake.
     """
 
     model_config = ConfigDict(

@@ -147,7 +147,7 @@ def _local_git(source: MapNode, path: Path, modern: Modern) -> MapNode:
 def inline_requirements(
     document: MapNode, directory: FilePath
 ) -> tuple[MapNode, list[FieldError], list[FieldError]]:
-    """Return *document* with a requirements file put in the place of its path, what is wrong, and what is old.
+    """Return *document* with a requirements file in the place of its path, what is wrong, what is old.
 
     :param directory: where a relative path starts.
     """

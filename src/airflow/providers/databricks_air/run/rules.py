@@ -13,7 +13,7 @@
 """The rules that single values obey, and the words in which a broken rule is told.
 
 A rule is a pydantic validator that raises :func:`mistake`. Values may arrive as plain Python or as a
-:class:`~airflow.providers.databricks_air.run.document.Scalar`, which still knows the text that the author wrote.
+:class:`~airflow.providers.databricks_air.run.document.Scalar`, which knows the text as written.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def matching(pattern: str, rule: str, limit: int | None = None) -> Callable[[str
 
 
 def trimmed(limit: int | None = None) -> Callable[[str], str]:
-    """Return a rule: text that is not blank, without the white space around it, of at most *limit* characters."""
+    """Return a rule: text that is not blank, stripped, of at most *limit* characters."""
 
     def check(value: str) -> str:
         value = value.strip()

@@ -19,15 +19,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from airflow.providers.databricks_air.run.config import RunConfig
 from airflow.providers.databricks_air.run.document import Path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.rules import nearest
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 __all__ = ["Field", "all_fields", "find_field", "parse_path", "root"]
 
@@ -108,7 +110,8 @@ def find_field(path: Path) -> tuple[Field, Path]:
 
     :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
     """
-    current, clean = root(), []
+    current = root()
+    clean: list[str | int] = []
     for position, part in enumerate(path):
         if current.kind == "free":
             return current, (*clean, *path[position:])
