@@ -23,7 +23,7 @@ __all__ = ["Stopped", "Together"]
 MAX_THREADS = 12
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong in the thread that it ends
+class Stopped(Exception):
     """A sibling failed, so this work is not needed any more."""
 
 
