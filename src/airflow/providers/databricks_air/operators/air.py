@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
 from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError, RunNotFoundError
 from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
@@ -169,6 +170,22 @@ class AirRunOperator(BaseOperator):
             why, message = str(event.get("why")), str(event.get("message") or "")
             stream = log_stream(self, run_id, event.get("log_nodes"), event.get("log"))
             return self._finish(self._ending_of(run_id, why, message, stream))
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+
+    def dry_run(self) -> None:
+        """Print what a launch would upload and submit; nothing is sent but reads.
+
+        The token, and the name of the launch directory with it, are only known to a running task; examples
+        stand for them unless the configuration has a token.
+
+        :raises AirConfigError: when configuration, code directory or connection must change first.
+        :raises AirServiceError: when the workspace cannot be asked.
+        """
+        try:
+            config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
+            token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
+            print(plan(self.hook.client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
         except ENDS_TASK as error:
             raise task_error(error) from None
 
