@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -26,6 +26,7 @@ from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
 from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError, RunNotFoundError
 from airflow.providers.databricks_air.api.launch import launch
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
     ENDS_TASK,
     GAVE_UP,
@@ -37,9 +38,9 @@ from airflow.providers.databricks_air.endings import (
 )
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
-from airflow.providers.databricks_air.operators.claim import Claim, identity_of
+from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
 from airflow.providers.databricks_air.operators.config_source import read_config
-from airflow.providers.databricks_air.operators.interruption import Interruption
+from airflow.providers.databricks_air.operators.interruption import Interruption, recover
 from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
 from airflow.providers.databricks_air.run.result import page_url, run_result
@@ -112,6 +113,10 @@ class AirRunOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_choice("on_kill", on_kill, get_args(OnKill))
+        check_choice("on_clear", on_clear, get_args(OnClear))
+        check_positive("polling_interval", polling_interval)
+        check_positive("queue_timeout", queue_timeout)
         self.config_path = config_path
         self.config = config
         self.overrides = overrides
@@ -169,8 +174,21 @@ class AirRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
-        if self._interruption is not None:
-            self._interruption.handle()
+        interruption = self._interruption or recover(self.hook, self.kill_action)
+        if interruption is not None:
+            interruption.handle()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer; where Airflow itself has ended the wait, nobody may be left to end the run.
+
+        :param next_method: ``__fail__`` when the trigger was lost or has run out of its time.
+        """
+        if next_method == "__fail__":
+            why = str((next_kwargs or {}).get("error", "the trigger was lost"))
+            interruption = Interruption(self.hook, context["ti"], self.kill_action, known_run(context))
+            if interruption.is_last_try or "timeout" in why.lower():
+                interruption.give_up(why)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
         ti: Any = context["ti"]
@@ -204,7 +222,7 @@ class AirRunOperator(BaseOperator):
         self.log.info("AI Runtime run %s: %s", run.run_id, url)
         ti: Any = context["ti"]
         ti.xcom_push(key=RUN_PAGE_URL_KEY, value=url)
-        ti.xcom_push(key="run_id", value=run.run_id)
+        ti.xcom_push(key=RUN_ID_KEY, value=run.run_id)
         ti.xcom_push(key=OWNER_KEY, value=[ti.try_number, run.run_id])
         if self._interruption is not None:
             self._interruption.run_id = run.run_id
