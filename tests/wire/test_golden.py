@@ -9,10 +9,11 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """What a launch sends, request by request, for every form of a configuration.
 
-"""What a launch sends, request by request, for every form of a configuration.
-wire is then a diff to review.
+``AIR_WRITE_GOLDEN=1 pytest tests/wire`` writes the golden files beside the forms anew; a change of the wire
+is then a diff to review.
 """
 
 from __future__ import annotations

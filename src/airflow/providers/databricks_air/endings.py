@@ -92,4 +92,4 @@ def tell(log: Any, event: Event) -> None:
         log.log(logging.WARNING if event.is_trouble else logging.INFO, "%s", event.text)
     elif isinstance(event, Lines):
         for line in event.lines:
-            log.info("%s", line)
+            log.info("%s", line.text)

@@ -83,7 +83,7 @@ class LogFeed:
         """Seconds to leave the source alone because it failed; 0 when it did not."""
         if not self._failures or self.done:
             return 0.0
-        grown = FAILURE_DELAY * 2 ** min(self._failures - 1, 10)
+        grown: float = FAILURE_DELAY * 2 ** min(self._failures - 1, 10)
         return max(self._asked_to_wait, min(grown, LONGEST_FAILURE_DELAY))
 
     def use_artifacts(self, why: str) -> None:

@@ -29,6 +29,7 @@ from airflow.providers.databricks_air.api.calls import Call, TaskOutput, get_out
 from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.credentials import Credentials
 from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError
+from airflow.providers.databricks_air.run.logs import LogLine
 from airflow.providers.databricks_air.run.narration import Narrator
 from airflow.providers.databricks_air.run.states import Run
 
@@ -48,7 +49,7 @@ class LineSource(Protocol):
         """Seconds until asking again is worth while."""
         ...
 
-    def poll(self, run: Run) -> Generator[Call[Any], Any, list[Any]]:
+    def poll(self, run: Run) -> Generator[Call[Any], Any, list[LogLine]]:
         """Ask for what is new: yields calls, is sent their answers, returns lines."""
         ...
 
@@ -96,7 +97,7 @@ class Said:
 class Lines:
     """New lines of the run's own log, in order."""
 
-    lines: list[Any]
+    lines: list[LogLine]
 
 
 @dataclass(frozen=True)

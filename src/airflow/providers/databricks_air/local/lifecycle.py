@@ -19,6 +19,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.local.artifacts import publish
 from airflow.providers.databricks_air.local.nodes import Outcome
 from airflow.providers.databricks_air.local.runs import FAILED_MESSAGE, Attempt, Run
 
@@ -118,7 +119,7 @@ class Lifecycle:
     async def _wait_for_retry(self, run: Run, outcome: Outcome) -> None:
         ended = run.last
         ended.life, ended.ended, ended.message = "WAITING_FOR_RETRY", self._now(), _message(outcome)
-        self._ws.mlflow.end(ended.mlflow_run_id, outcome.result)
+        self._close_attempt(run, ended, outcome)
         self._ws.save(run)
         await self._ws.clock.sleep(float(run.plan.get("retry_wait", self._ws.settings.retry_wait)))
         ended.life, ended.result, ended.code = "TERMINATED", outcome.result, outcome.code
@@ -194,8 +195,13 @@ class Lifecycle:
         attempt.life, attempt.result = "TERMINATED", outcome.result
         attempt.message, attempt.code, attempt.status = _message(outcome), outcome.code, ""
         attempt.ended = attempt.ended or self._now()
-        self._ws.mlflow.end(attempt.mlflow_run_id, outcome.result)
+        self._close_attempt(run, attempt, outcome)
         self._ws.save(run)
+
+    def _close_attempt(self, run: Run, attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.mlflow_run_id:
+            self._ws.mlflow.end(attempt.mlflow_run_id, outcome.result)
+            publish(self._ws, run, attempt)
 
     def _now(self) -> int:
         return int(self._ws.clock.now() * 1000)

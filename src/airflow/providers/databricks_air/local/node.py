@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CommandFailure", "NodeProcess", "NodeSpec", "extract_code", "kill_escaped", "sidecar_variables"]
+__all__ = ["CommandError", "NodeProcess", "NodeSpec", "extract_code", "kill_escaped", "sidecar_variables"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHUNK = 256 * 1024
@@ -57,7 +57,7 @@ kill -KILL -- -$$
 """
 
 
-class CommandFailure(Exception):
+class CommandError(Exception):
     """A node could not be prepared; the message says why, in the words a user needs."""
 
 
@@ -168,7 +168,7 @@ def sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, str
     """Return the variables that the files beside the command define.
 
     :param secrets: values by ``scope/key``.
-    :raises CommandFailure: when a file is not what it should be, or a secret does not exist.
+    :raises CommandError: when a file is not what it should be, or a secret does not exist.
     """
     variables = {
         item["name"]: item["value"] for item in _sidecar(launch / "env_vars.json", ("name", "value"))
@@ -176,7 +176,7 @@ def sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, str
     for item in _sidecar(launch / "secret_env_vars.json", ("name", "secret_scope", "secret_key")):
         reference = f"{item['secret_scope']}/{item['secret_key']}"
         if reference not in secrets:
-            raise CommandFailure(
+            raise CommandError(
                 f"Secret does not exist with scope: {item['secret_scope']} and key: {item['secret_key']}"
             )
         variables[item["name"]] = secrets[reference]
@@ -189,29 +189,29 @@ def _sidecar(path: Path, keys: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         items: Any = json.loads(path.read_bytes())
     except ValueError:
-        raise CommandFailure(f"{path.name} is not JSON") from None
+        raise CommandError(f"{path.name} is not JSON") from None
     if not isinstance(items, list):
-        raise CommandFailure(f"{path.name} is not a JSON array")
+        raise CommandError(f"{path.name} is not a JSON array")
     for item in items:
         if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in keys):
-            raise CommandFailure(f"{path.name}: every entry needs the strings {', '.join(keys)}")
+            raise CommandError(f"{path.name}: every entry needs the strings {', '.join(keys)}")
         if not _NAME.fullmatch(item["name"]) or any("\0" in item[key] for key in keys):
-            raise CommandFailure(f"{path.name}: {item['name']!r} cannot be an environment variable")
+            raise CommandError(f"{path.name}: {item['name']!r} cannot be an environment variable")
     return items
 
 
 def extract_code(archive: Path, target: Path) -> Path:
     """Extract a snapshot below a directory and return the directory it holds.
 
-    :raises CommandFailure: when it is not an archive, climbs out, or has not exactly one top directory.
+    :raises CommandError: when it is not an archive, climbs out, or has not exactly one top directory.
     """
     target.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(target, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise CommandFailure(f"The code source is not a usable .tar.gz archive: {error}") from None
+        raise CommandError(f"The code source is not a usable .tar.gz archive: {error}") from None
     tops = list(target.iterdir())
     if len(tops) != 1 or not tops[0].is_dir():
-        raise CommandFailure("The code source must hold exactly one top-level directory")
+        raise CommandError("The code source must hold exactly one top-level directory")
     return tops[0]

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.local.node import (
-    CommandFailure,
+    CommandError,
     NodeProcess,
     NodeSpec,
     extract_code,
@@ -100,7 +100,7 @@ class Nodes:
         loop = asyncio.get_running_loop()
         try:
             specs = await loop.run_in_executor(self._pool, self._prepare, run, attempt)
-        except CommandFailure as error:
+        except CommandError as error:
             self._ws.streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
             return Outcome("FAILED", str(error), "INVALID_RUN_CONFIGURATION")
         nodes = [self._start(spec, run, attempt, rank) for rank, spec in enumerate(specs)]
@@ -210,7 +210,7 @@ class Nodes:
         tree = self._ws.tree_of(command_path)
         command = tree.find(command_path)
         if command is None or command.blob is None:
-            raise CommandFailure(f"command_path '{command_path}' is not a readable file")
+            raise CommandError(f"command_path '{command_path}' is not a readable file")
         shutil.copyfile(tree.blob(command), launch / "command.sh")
         for name in _SIDECARS:
             entry = tree.find(f"{parent_of(command_path)}/{name}")
@@ -221,7 +221,7 @@ class Nodes:
         tree = self._ws.tree_of(path)
         entry = tree.find(path)
         if entry is None or entry.blob is None:
-            raise CommandFailure(f"code_source_path '{path}' is not a readable file")
+            raise CommandError(f"code_source_path '{path}' is not a readable file")
         return extract_code(tree.blob(entry), directory / "databricks" / "code_source")
 
     async def close(self) -> None:

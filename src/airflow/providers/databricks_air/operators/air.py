@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -40,6 +40,7 @@ from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunL
 from airflow.providers.databricks_air.operators.claim import Claim, identity_of
 from airflow.providers.databricks_air.operators.config_source import read_config
 from airflow.providers.databricks_air.operators.interruption import Interruption
+from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
 from airflow.providers.databricks_air.run.result import page_url, run_result
 from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow.providers.databricks_air.api.log_stream import LogNodes, LogStream
     from airflow.providers.databricks_air.run.config import RunConfig
     from airflow.providers.databricks_air.run.states import Run
 
@@ -79,6 +81,9 @@ class AirRunOperator(BaseOperator):
         ``"detach"`` leaves it alive.
     :param on_clear: ``"rerun"`` starts a fresh run after a user cleared the task; ``"adopt"`` follows the
         old one while it is alive or succeeded.
+    :param stream_logs: whether the run's own log is printed into the task's log as it is written.
+    :param log_nodes: which nodes' logs: a rank, a list of ranks, or ``"all"``; with more than one, each line
+        begins with its node.
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
@@ -102,6 +107,8 @@ class AirRunOperator(BaseOperator):
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
         durable: bool = True,
+        stream_logs: bool = True,
+        log_nodes: int | Sequence[int] | Literal["all"] = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -117,6 +124,8 @@ class AirRunOperator(BaseOperator):
         self.kill_action = on_kill
         self.on_clear = on_clear
         self.durable = durable
+        self.stream_logs = stream_logs
+        self.log_nodes = log_nodes
         self._interruption: Interruption | None = None
 
     @cached_property
@@ -133,13 +142,14 @@ class AirRunOperator(BaseOperator):
         """
         try:
             config, base_dir = read_config(self, context)
+            nodes = chosen_nodes(self, config.node_count)
             run = self._claim(context, config, base_dir).obtain()
             self._announce(context, run)
             if not self.wait_for_termination:
                 return run_result(self.hook.host, run)
             if self.deferrable and not run.is_terminal:
-                self._defer(run.run_id)
-            return self._finish(self._wait(run.run_id))
+                self._defer(run.run_id, nodes)
+            return self._finish(self._wait(run.run_id, log_stream(self, run.run_id, nodes)))
         except ENDS_TASK as error:
             raise task_error(error) from None
 
@@ -152,7 +162,8 @@ class AirRunOperator(BaseOperator):
             run_id = int(event["run_id"])
             self._interruption = Interruption(self.hook, context["ti"], self.kill_action, run_id)
             why, message = str(event.get("why")), str(event.get("message") or "")
-            return self._finish(self._ending_of(run_id, why, message))
+            stream = log_stream(self, run_id, event.get("log_nodes"), event.get("log"))
+            return self._finish(self._ending_of(run_id, why, message, stream))
         except ENDS_TASK as error:
             raise task_error(error) from None
 
@@ -198,7 +209,7 @@ class AirRunOperator(BaseOperator):
         if self._interruption is not None:
             self._interruption.run_id = run.run_id
 
-    def _defer(self, run_id: int) -> NoReturn:
+    def _defer(self, run_id: int, nodes: LogNodes | None) -> NoReturn:
         deadline = None
         if self.execution_timeout is not None:
             deadline = time.time() + self.execution_timeout.total_seconds()
@@ -211,23 +222,24 @@ class AirRunOperator(BaseOperator):
                 queue_timeout=self.queue_timeout,
                 on_kill=self.kill_action,
                 on_clear=self.on_clear,
+                log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
             ),
             method_name="execute_complete",
         )
         raise AssertionError("defer raises")
 
-    def _wait(self, run_id: int) -> Ended:
+    def _wait(self, run_id: int, stream: LogStream | None) -> Ended:
         plan = WatchPlan(run_id, self.polling_interval, queue_timeout=self.queue_timeout)
-        for event in watch(self.hook.client, plan, renew=self.hook.get_credentials):
+        for event in watch(self.hook.client, plan, stream=stream, renew=self.hook.get_credentials):
             if isinstance(event, Ended):
                 return event
             tell(self.log, event)
         raise AssertionError("a watch ends with Ended")
 
-    def _ending_of(self, run_id: int, why: str, message: str) -> Ended:
+    def _ending_of(self, run_id: int, why: str, message: str, stream: LogStream | None) -> Ended:
         """Return how the watch ended, from the run itself where the run has ended."""
         if why not in GAVE_UP:
-            return self._wait(run_id)
+            return self._wait(run_id, stream)
         try:
             run = self.hook.get_run(run_id)
         except NotFoundError:

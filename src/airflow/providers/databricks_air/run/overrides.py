@@ -131,4 +131,3 @@ def _replaced_item(node: Node | None, index: int, rest: Path, target: tuple[Node
     inner = _replaced(items[index] if index < len(items) else None, rest, value, done)
     items[index : index + 1] = [inner]
     return ListNode(items, node.origin if isinstance(node, ListNode) else _ORIGIN)
-
