@@ -99,6 +99,22 @@ class ChunkSource:
         data = (yield from self._part(self._chunk)) if has_grown else b""
         return self._lines(data, is_last=self._chunk >= last, ended=ended)
 
+    def tail(self) -> Generator[Call[Any], Any, list[LogLine]]:
+        """Return the last lines, some thousands at most.
+
+        :raises ApiError: when something cannot be read.
+        """
+        if not (yield from self._find()):
+            return []
+        chunks = yield from self._chunks()
+        self._chunk = max(chunks, default=0)
+        self._offset = max(0, (chunks.get(self._chunk) or 0) - PART)
+        first = self._offset
+        data = yield from self._part(self._chunk)
+        lines = self._lines(data, is_last=True, ended=True)
+        # The part may begin within a line.
+        return lines[1:] if first else lines
+
     def _lines(self, data: bytes, *, is_last: bool, ended: bool) -> list[LogLine]:
         """Cut bytes into lines and move the position behind the last complete one."""
         whole = len(data) >= PART
