@@ -43,13 +43,20 @@ UPLOAD = "/api/2.0/workspace-files/import-file"
 TOKEN = "0123456789abcdef" * 4
 
 
-@pytest.fixture
-def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRuntime]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime]:
     """A local AI Runtime whose runs succeed at once."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with LocalAirRuntime(tmp_path / "state") as runtime:
+    with LocalAirRuntime(tmp_path_factory.mktemp("air")) as runtime:
         runtime.on("*").succeeds()
         yield runtime
+
+
+@pytest.fixture
+def air(server: LocalAirRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAirRuntime:
+    """The server, with an empty journal."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    server.clear_requests()
+    return server
 
 
 def content(air: LocalAirRuntime, path: str) -> str:

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -163,6 +163,8 @@ def _watched(trial: Trial, say: bool = True) -> Iterator[None]:
     if say or trial.observed.error:
         verdict = {name: count for name, count in _result(trial).items() if name in _FAULTS and count}
         _say(f"{trial.name}: {verdict or 'as expected'} in {time.monotonic() - began:.0f} s {trial.observed}")
+        if verdict:
+            _show_logs(trial)
 
 
 def _abandon(trial: Trial) -> None:
@@ -170,6 +172,14 @@ def _abandon(trial: Trial) -> None:
         trial.airflow.client.mark_run(trial.key.dag_id, trial.name, "failed")
     except Exception as error:  # noqa: BLE001 - it is the trial's result already
         _say(f"{trial.name}: {error}")
+
+
+def _show_logs(trial: Trial) -> None:
+    for key in trial.keys[:1]:
+        for number in range(1, trial.observed.tries + 1):
+            with suppress(Exception):
+                text = "\n".join(trial.airflow.client.log(key, number).splitlines()[-40:])
+                _say(f"{trial.name}, log of try {number}:\n{text}")
 
 
 _FAULTS = ("duplicates", "orphans", "wrong")

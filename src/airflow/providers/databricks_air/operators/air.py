@@ -18,13 +18,15 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow.providers.databricks_air.api.errors import NotFoundError, RunNotFoundError
 from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
     ENDS_TASK,
     GAVE_UP,
@@ -35,9 +37,9 @@ from airflow.providers.databricks_air.endings import (
 )
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
-from airflow.providers.databricks_air.operators.claim import Claim, identity_of
+from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
 from airflow.providers.databricks_air.operators.config_source import read_config
-from airflow.providers.databricks_air.operators.interruption import Interruption
+from airflow.providers.databricks_air.operators.interruption import Interruption, recover
 from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
@@ -121,6 +123,10 @@ class AirRunOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_choice("on_kill", on_kill, get_args(OnKill))
+        check_choice("on_clear", on_clear, get_args(OnClear))
+        check_positive("polling_interval", polling_interval)
+        check_positive("queue_timeout", queue_timeout)
         self.config_path = config_path
         self.config = config
         self.overrides = overrides
@@ -181,10 +187,39 @@ class AirRunOperator(BaseOperator):
         except ENDS_TASK as error:
             raise task_error(error) from None
 
+    def dry_run(self) -> None:
+        """Print what a launch would upload and submit; nothing is sent but reads.
+
+        The token, and the name of the launch directory with it, are only known to a running task; examples
+        stand for them unless the configuration has a token.
+
+        :raises AirConfigError: when configuration, code directory or connection must change first.
+        :raises AirServiceError: when the workspace cannot be asked.
+        """
+        try:
+            config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
+            token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
+            print(plan(self.hook.client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
-        if self._interruption is not None:
-            self._interruption.handle()
+        interruption = self._interruption or recover(self.hook, self.kill_action)
+        if interruption is not None:
+            interruption.handle()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer; where Airflow itself has ended the wait, nobody may be left to end the run.
+
+        :param next_method: ``__fail__`` when the trigger was lost or has run out of its time.
+        """
+        if next_method == "__fail__":
+            why = str((next_kwargs or {}).get("error", "the trigger was lost"))
+            interruption = Interruption(self.hook, context["ti"], self.kill_action, known_run(context))
+            if interruption.is_last_try or "timeout" in why.lower():
+                interruption.give_up(why)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
         ti: Any = context["ti"]
@@ -218,7 +253,7 @@ class AirRunOperator(BaseOperator):
         self.log.info("AI Runtime run %s: %s", run.run_id, url)
         ti: Any = context["ti"]
         ti.xcom_push(key=RUN_PAGE_URL_KEY, value=url)
-        ti.xcom_push(key="run_id", value=run.run_id)
+        ti.xcom_push(key=RUN_ID_KEY, value=run.run_id)
         ti.xcom_push(key=OWNER_KEY, value=[ti.try_number, run.run_id])
         if self._interruption is not None:
             self._interruption.run_id = run.run_id
