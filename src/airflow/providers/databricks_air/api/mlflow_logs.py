@@ -85,11 +85,8 @@ class ChunkSource:
         :raises ApiError: when something cannot be read.
         """
         self.is_behind = False
-        if not (yield from self._find()):
-            if not ended or not self._mlflow_run_id:
-                return []
-            # A listing may lag behind; what it does not show may be there all the same.
-            self._directory = f"logs/node_{self.node}"
+        if not (yield from self._find()) and not (ended and self._mlflow_run_id):
+            return []
         chunks = yield from self._chunks()
         if not chunks and not self._offset:
             chunks = {0: None}
@@ -159,7 +156,7 @@ class ChunkSource:
         return bool(self._directory)
 
     def _chunks(self) -> Generator[Call[Any], Any, dict[int, int | None]]:
-        entries = yield from self._list(self._directory)
+        entries = yield from self._list(self._place)
         found = ((_CHUNK.fullmatch(entry.name), entry) for entry in entries if not entry.is_dir)
         return {int(match.group(1)): entry.size for match, entry in found if match}
 
@@ -183,7 +180,7 @@ class ChunkSource:
             token = listing.next_token
 
     def _part(self, chunk: int) -> Generator[Call[Any], Any, bytes]:
-        path = f"{self._directory}/logs-{chunk}.chunk.txt"
+        path = f"{self._place}/logs-{chunk}.chunk.txt"
         volume = self._volume()
         try:
             if volume:
@@ -199,6 +196,11 @@ class ChunkSource:
                 return b""
             raise
         return data
+
+    @property
+    def _place(self) -> str:
+        """The directory of the node; a listing may lag behind, so the older layout is tried without one."""
+        return self._directory or f"logs/node_{self.node}"
 
     def _volume(self) -> str:
         """The path below ``/Volumes`` where the artifacts are, empty for the workspace's own store."""

@@ -225,7 +225,8 @@ class _Watch:
             if self._run is None or not self._run.is_terminal:
                 if self._now() >= look_at:
                     ending, wait = yield from self._look()
-                    look_at = self._now() + wait
+                    # A deadline between two looks is a look.
+                    look_at = self._now() + self._until_deadline(wait)
                     if ending:
                         yield ending
                         return
