@@ -141,10 +141,17 @@ def _extract(ws: Workspace, path: str, directory: Path) -> Path:
     entry = tree.find(path)
     if entry is None or entry.blob is None:
         raise CommandError(f"code_source_path '{path}' is not a readable file")
-    target = directory / "databricks" / "code_source"
+    return extract_code(tree.blob(entry), directory / "databricks" / "code_source")
+
+
+def extract_code(archive: Path, target: Path) -> Path:
+    """Extract a snapshot below a directory and return the directory it holds.
+
+    :raises CommandError: when it is not an archive, climbs out, or has not exactly one top directory.
+    """
     target.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(tree.blob(entry), "r:gz") as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             if hasattr(tarfile, "data_filter"):
                 tar.extractall(target, filter="data")
             else:  # Python before 3.10.12 and 3.11.4
