@@ -80,6 +80,8 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that *name* most likely means, or None."""
     if len(name) > _SHOWN:
         return None
+    if len(name) > 3 and (longer := [item for item in known if item.startswith(name)]):
+        return longer[0]
     folded = {item.lower().replace("-", "_"): item for item in known}
     found = difflib.get_close_matches(name.lower().replace("-", "_"), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
