@@ -236,7 +236,9 @@ def test_unreadable_file_is_told(tmp_path: Path, name: str, message: str) -> Non
     assert (error.message, error.file) == (message, str(tmp_path / name))
 
 
-@pytest.mark.parametrize("source", [None, 42, ["a"], object()])
+@pytest.mark.parametrize(
+    "source", [None, 42, 10**5000, ["a"], object()], ids=["nothing", "number", "huge", "list", "object"]
+)
 def test_source_of_another_type_is_told(source: object) -> None:
     """A source that is neither file, text, mapping nor configuration is told with what to pass."""
     (error,) = errors_of(source)

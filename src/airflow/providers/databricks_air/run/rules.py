@@ -72,6 +72,11 @@ def show(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
+    if not isinstance(value, str | int | float):
+        return f"a value of type {type(value).__name__}"
+    if isinstance(value, int) and value.bit_length() > _SHOWN:
+        # Python refuses to print a number of more than 4300 digits.
+        return "a very large number"
     text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
