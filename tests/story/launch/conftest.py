@@ -106,5 +106,5 @@ def launcher(server: LocalAirRuntime, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def created(server: LocalAirRuntime) -> Callable[[], int]:
     """Return a function that says how many runs were created in this test."""
-    before = server.runs_created()
-    return lambda: server.runs_created() - before
+    before = server.runs_created
+    return lambda: server.runs_created - before

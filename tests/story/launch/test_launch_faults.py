@@ -25,7 +25,7 @@ from airflow.providers.databricks_air.run.errors import ConfigError, SnapshotErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Launcher
+    from tests.story.launch.conftest import Launcher
 
 REQUESTS = {
     "me": "*/scim/v2/Me",
@@ -171,7 +171,7 @@ def test_experiment_directory_is_a_file(launcher: Launcher, created: Callable[[]
     file = launcher.air.requests(path="*/command.sh")[0].path.removeprefix(
         "/api/2.0/workspace-files/import-file"
     )
-    with pytest.raises(ConfigError, match="mlflow_experiment_directory: .* is a FILE, not a directory"):
+    with pytest.raises(ConfigError, match=r"mlflow_experiment_directory: .* is a FILE, not a directory"):
         launcher.launch(launcher.config(mlflow_experiment_directory=file))
     assert created() == 1
 

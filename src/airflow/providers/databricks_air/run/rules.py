@@ -63,7 +63,9 @@ def mistake(message: str, hint: str = "") -> PydanticCustomError:
 def show(value: object) -> str:
     """Return *value* for a message: as written, and not too long."""
     if isinstance(value, Scalar):
-        value = value.text if not isinstance(value.value, str) else value.value
+        if not isinstance(value.value, str):
+            return value.text[:_SHOWN]
+        value = value.value
     if value is None:
         return "null"
     if isinstance(value, Mapping):
@@ -109,8 +111,10 @@ def whole_number(minimum: int) -> Callable[[object], int]:
             raw = int(raw)
         if isinstance(raw, bool) or not isinstance(raw, int):
             raise mistake(f"{show(value)} is not a whole number", f"Write a number of at least {minimum}")
-        if not minimum <= raw < 2**31:
-            raise mistake(f"{show(value)} is not between {minimum} and {2**31 - 1}")
+        if raw < minimum:
+            raise mistake(f"{show(value)} is less than {minimum}", f"Write a number of at least {minimum}")
+        if raw >= 2**31:
+            raise mistake(f"{show(value)} is too large", f"Write a number of at most {2**31 - 1}")
         return raw
 
     return check
