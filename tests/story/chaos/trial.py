@@ -131,7 +131,6 @@ class Trial:
         :param run: how many runs must have been created by then.
         :param than: the try must be later than this one.
         """
-
         state = "deferred" if self.mode == "deferrable" else "running"
 
         def ask() -> bool:
@@ -177,7 +176,7 @@ class Trial:
         for key in self.keys:
             self.airflow.client.wait_task(key, FINISHED, 300)
         try:
-            wait_for(lambda: not self.alive, "the runs to end", 60)
+            wait_for(lambda: not self.alive, "the runs to end", 20 if self.expected.alive else 60)
         except TimeoutError:
             return  # an orphan, which the count shows
 
@@ -235,6 +234,11 @@ def judge(observed: Observed, expected: Outcome, mapped: int = 1) -> dict[str, i
     got = {name: value for name, value in asdict(observed).items() if name in want}
     return {
         "duplicates": max(0, observed.runs - expected.runs),
-        "orphans": observed.alive,
-        "wrong": int(bool(observed.error) or got != want or observed.runs < expected.runs),
+        "orphans": max(0, observed.alive - expected.alive),
+        "wrong": int(
+            bool(observed.error)
+            or got != want
+            or observed.runs < expected.runs
+            or observed.alive < expected.alive
+        ),
     }
