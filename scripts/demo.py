@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -155,6 +156,19 @@ def connection_of(local: subprocess.Popen[str]) -> str:
     raise DemoError(f"the local AI Runtime ended with code {local.wait()}")
 
 
+def keep(process: subprocess.Popen[str], log: Path) -> None:
+    """Write what a process still says into a file, until it ends.
+
+    :param process: its output is a pipe.
+    :param log: the file.
+    """
+    assert process.stdout is not None
+    with log.open("w", encoding="utf-8") as file:
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+
+
 def failure_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield the exceptions of a JSON record as Python shows them, the cause first.
 
@@ -235,13 +249,15 @@ def demo(folder: Path) -> int:
     program = "airflow.providers.databricks_air"
     with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
         env[CONNECTION] = connection_of(server)
+        threading.Thread(target=keep, args=(server, folder / "local.log"), daemon=True).start()
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")
         migrate(env)
         log = folder / "airflow.log"
         code = run_dag(env, log)
     if code:
-        kept = shutil.copy(log, f"{folder}.log")
-        say(f"\nThe Dag failed, see above; all that Airflow said is in {kept}", RED)
+        kept = Path(f"{folder}.log")
+        kept.write_bytes(log.read_bytes() + (folder / "local.log").read_bytes())
+        say(f"\nThe Dag failed, see above; all that Airflow and the local AI Runtime said is in {kept}", RED)
         return code
     say(f"\nDone in {time.monotonic() - begin:.0f} s; everything is stopped.", BOLD)
     say(NEXT.rstrip())

@@ -34,21 +34,22 @@ def main() -> int:
     parser.add_argument("--cause", action="append", help="only this one; repeatable")
     parser.add_argument("--mode", choices=MODES, action="append", help="only this one")
     parser.add_argument("--stock", action="store_true", help="the stock Databricks operator instead")
+    parser.add_argument("--keep", type=Path, help="a directory that does not exist, for all logs and states")
     parser.add_argument("--records", type=Path, help="where the records go, as JSON")
     args = parser.parse_args()
     rows = [cause(key) for key in args.cause or ()] or list(CAUSES)
     plan = [
-        Planned(row, mode, args.trials or row.trials, args.stock)
+        Planned(row, mode, tuple(range(args.trials or row.trials)), args.stock)
         for row in rows
         for mode in row.modes
         if mode in (args.mode or MODES)
     ]
-    print(f"Airflow {LEG}, seed {args.seed}, {sum(p.trials for p in plan)} trials", flush=True)  # noqa: T201
-    with (
-        tempfile.TemporaryDirectory(prefix="chaos-") as directory,
-        chaos(Path(directory), args.seed, args.slots, stock=args.stock) as arena,
-    ):
-        records = arena.run(plan)
+    print(f"Airflow {LEG}, seed {args.seed}, {sum(len(p.numbers) for p in plan)} trials", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        directory = args.keep or Path(temporary)
+        directory.mkdir(exist_ok=True)
+        with chaos(directory, args.seed, args.slots, stock=args.stock) as arena:
+            records = arena.run(plan)
     if args.records:
         args.records.parent.mkdir(parents=True, exist_ok=True)
         args.records.write_text(json.dumps({"leg": LEG, "seed": args.seed, "records": records}, indent=1))

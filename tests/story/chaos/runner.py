@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -29,7 +29,7 @@ from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS, end_runs
 from tests.story.chaos.causes import Cause, Leg, Mode, cause
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
-from tests.story.chaos.disturbances import DISTURBANCES, TWO_TRIGGERERS
+from tests.story.chaos.disturbances import DISTURBANCES, Disturbance
 from tests.story.chaos.slots import Slot
 from tests.story.chaos.trial import Trial, judge
 
@@ -40,11 +40,11 @@ LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
 
 @dataclass(frozen=True)
 class Planned:
-    """A number of trials of one cause in one mode."""
+    """Trials of one cause in one mode, by their numbers."""
 
     cause: Cause
     mode: Mode
-    trials: int
+    numbers: tuple[int, ...]
     stock: bool = False
 
 
@@ -67,7 +67,7 @@ class Chaos:
     def run(self, plan: Iterable[Planned]) -> list[dict[str, Any]]:
         """Make all trials and return one record for each."""
         planned = list(plan)
-        solo = [(p, n) for p in planned if not p.cause.shared for n in range(p.trials)]
+        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
         trials: list[Trial] = []
         for stock in sorted({p.stock for p, _ in solo}):
             self._measure(stock)
@@ -82,7 +82,7 @@ class Chaos:
         slot = self.slots[0]
         slot.reset()
         # Airflow's state is asked for, not the workspace: every request counts.
-        trial = self._trial(Planned(cause("clear-finished"), "sync", 1, stock), -1 - int(stock), slot)
+        trial = self._trial(Planned(cause("clear-finished"), "sync", (), stock), -1 - int(stock), slot)
         trial.start()
         trial.wait_until_waiting()
         end_runs(trial)
@@ -113,21 +113,19 @@ class Chaos:
 
     def _shared(self, planned: list[Planned]) -> list[Trial]:
         """Let all trials of a cause wait, hurt Airflow once, and let them end."""
-        key = planned[0].cause.key
-        if key in TWO_TRIGGERERS:
-            self.airflow.triggerers[1].start()
-        trials = []
+        disturbance = DISTURBANCES[planned[0].cause.key]
         for slot in self.slots:
             slot.reset()
-        for number, (one, n) in enumerate((p, n) for p in planned for n in range(p.trials)):
-            trials.append(self._trial(one, n, self.slots[number % len(self.slots)]))
+        jobs = [(one, number) for one in planned for number in one.numbers]
+        trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
+        disturbance.before(self.airflow, trials)
         with ThreadPoolExecutor(len(trials)) as pool:
-            list(pool.map(_until_waiting, trials))
+            list(pool.map(lambda trial: _until_reached(trial, disturbance), trials))
             try:
-                DISTURBANCES[key](self.airflow)
+                disturbance.act(self.airflow, trials)
                 self.airflow.wait_until_healthy()
             finally:
-                list(pool.map(_until_end, trials))
+                list(pool.map(lambda trial: _until_end(trial, disturbance), trials))
         self.airflow.triggerers[1].stop()
         return trials
 
@@ -136,19 +134,16 @@ class Chaos:
         return _result(trial)
 
 
-def _until_waiting(trial: Trial) -> None:
+def _until_reached(trial: Trial, disturbance: Disturbance) -> None:
     with _watched(trial, say=False):
         trial.start()
-        trial.wait_until_waiting()
+        disturbance.reach(trial)
 
 
-def _until_end(trial: Trial) -> None:
+def _until_end(trial: Trial, disturbance: Disturbance) -> None:
     if not trial.observed.error:
         with _watched(trial):
-            if trial.expected.words.startswith("Stays alive. The next try"):
-                trial.wait_until_waiting(than=1)
-            end_runs(trial)
-            trial.wait_for_end()
+            disturbance.end(trial)
 
 
 @contextmanager
@@ -163,6 +158,8 @@ def _watched(trial: Trial, say: bool = True) -> Iterator[None]:
     if say or trial.observed.error:
         verdict = {name: count for name, count in _result(trial).items() if name in _FAULTS and count}
         _say(f"{trial.name}: {verdict or 'as expected'} in {time.monotonic() - began:.0f} s {trial.observed}")
+        if verdict:
+            _show_logs(trial)
 
 
 def _abandon(trial: Trial) -> None:
@@ -170,6 +167,14 @@ def _abandon(trial: Trial) -> None:
         trial.airflow.client.mark_run(trial.key.dag_id, trial.name, "failed")
     except Exception as error:  # noqa: BLE001 - it is the trial's result already
         _say(f"{trial.name}: {error}")
+
+
+def _show_logs(trial: Trial) -> None:
+    for key in trial.keys[:1]:
+        for number in range(1, trial.observed.tries + 1):
+            with suppress(Exception):
+                text = "\n".join(trial.airflow.client.log(key, number).splitlines()[-40:])
+                _say(f"{trial.name}, log of try {number}:\n{text}")
 
 
 _FAULTS = ("duplicates", "orphans", "wrong")

@@ -141,8 +141,6 @@ class LogFeed:
         """End here, or ask the artifacts once more when the endpoint had nothing."""
         if self._pages is not None and not self._pages.printed:
             self.use_artifacts("the log endpoint has nothing")
-            # What a finished attempt has stored is there at once.
-            self._empty = EMPTY_POLLS_AT_END - 1
         else:
             self.done = True
 

@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
+import ipaddress
 import logging
 import socket
 import struct
@@ -64,6 +66,7 @@ class Server:
         await self._runner.setup()
         await self._listen(self._runner)
         host, port = self._runner.addresses[0][:2]
+        self._ws.tokens.loopback = ipaddress.ip_address(host).is_loopback
         self._ws.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._ws.resume()
 
@@ -108,7 +111,9 @@ class Server:
     ) -> Reply | None:
         """Check who asks and read the body; return the answer when that already fails."""
         try:
-            if match is not None and not match.route.public:
+            if match is not None and match.route.page:
+                self._ws.tokens.check_page(http.headers)
+            elif match is not None and not match.route.public:
                 self._ws.tokens.check(http.headers, control=match.route.control)
             request.query = _query(raw_query)
             if match is not None and match.route.upload:
@@ -210,7 +215,13 @@ class Server:
 
     def _headers(self, reply: Reply) -> dict[str, str]:
         workspace_id = str(self._ws.settings.workspace_id)
-        return {"Content-Type": "application/json", "X-Databricks-Org-Id": workspace_id, **reply.headers}
+        return {
+            "Content-Type": "application/json",
+            "X-Databricks-Org-Id": workspace_id,
+            # Clients tell old runs from new ones by it, so it goes with the time stamps of the runs.
+            "Date": email.utils.formatdate(self._ws.clock.now(), usegmt=True),
+            **reply.headers,
+        }
 
     def _write(self, reply: Reply) -> web.StreamResponse:
         if reply.file is None:

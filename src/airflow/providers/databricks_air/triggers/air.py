@@ -50,6 +50,7 @@ class AirRunTrigger(BaseTrigger):
     :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
     :param on_clear: whether a cleared task adopts the run.
     :param log_nodes: ranks of the nodes whose log is printed, or ``"all"``; None prints none.
+    :param metrics_interval: seconds between two lines with the newest metrics; None for no such lines.
     """
 
     def __init__(  # noqa: PLR0917 - they are stored by name
@@ -62,6 +63,7 @@ class AirRunTrigger(BaseTrigger):
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
         log_nodes: list[int] | Literal["all"] | None = None,
+        metrics_interval: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -72,6 +74,7 @@ class AirRunTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.on_clear = on_clear
         self.log_nodes = log_nodes
+        self.metrics_interval = metrics_interval
         self._client: AsyncClient | None = None
         self._task_log = TaskLog(run_id, log_nodes, polling_interval)
 
@@ -88,6 +91,7 @@ class AirRunTrigger(BaseTrigger):
                 "on_kill": self.kill_action,
                 "on_clear": self.on_clear,
                 "log_nodes": self.log_nodes,
+                "metrics_interval": self.metrics_interval,
             },
         )
 
@@ -120,7 +124,9 @@ class AirRunTrigger(BaseTrigger):
         except AirConfigError as error:
             return Ended("denied", None, message=str(error))
         stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
-        plan = WatchPlan(self.run_id, self.polling_interval, self.deadline, self.queue_timeout)
+        plan = WatchPlan(
+            self.run_id, self.polling_interval, self.deadline, self.queue_timeout, self.metrics_interval
+        )
         try:
             async for event in awatch(client, plan, stream=stream, renew=hook.aget_credentials):
                 if isinstance(event, Ended):
