@@ -143,6 +143,7 @@ def clear_finished(trial: Trial) -> None:
     trial.start()
     trial.wait_until_waiting()
     end_runs(trial)
+    trial.wait_for_dag_run("success")
     trial.airflow.client.clear(trial.key)
     trial.wait_until_waiting(run=2, than=1)
     end_runs(trial)
@@ -152,7 +153,7 @@ def clear_failed(trial: Trial) -> None:
     """Clear after the run and the task have failed."""
     trial.slot.air.on(f"{trial.name}*").fails(after=1)
     trial.create_dag_run()
-    trial.airflow.client.wait_task(trial.key, {"failed"})
+    trial.wait_for_dag_run("failed")
     trial.slot.air.on(f"{trial.name}*").hangs()
     trial.airflow.client.clear(trial.key)
     trial.wait_until_waiting(run=2, than=1)
@@ -177,9 +178,8 @@ def recreate_finished(trial: Trial) -> None:
     trial.start()
     trial.wait_until_waiting()
     end_runs(trial)
-    client, key = trial.airflow.client, trial.key
-    wait_for(lambda: client.run_state(key.dag_id, key.run_id) == "success", "the Dag run to end")
-    client.delete_run(key.dag_id, key.run_id)
+    trial.wait_for_dag_run("success")
+    trial.airflow.client.delete_run(trial.key.dag_id, trial.name)
     trial.create_dag_run()
     trial.wait_until_waiting(run=2)
     end_runs(trial)

@@ -168,6 +168,22 @@ CAUSES: tuple[Cause, ...] = (
         story=(0,),
     ),
     Cause(
+        "clear-unwatched",
+        "a user clears the task while no triggerer runs",
+        Outcome("Is cancelled by the new try, which starts a fresh one.", runs=2, cancelled=1),
+        modes=("deferrable",),
+        exceptions={
+            ("deferrable", "2.11"): Outcome(
+                "Stays alive beside the fresh one: no code of the old try runs anywhere, and Airflow 2 keeps "
+                "nothing that the new try could know it by. It ends when it is done, or after its "
+                "``timeout_minutes``.",
+                runs=2,
+                alive=1,
+            )
+        },
+        shared=True,
+    ),
+    Cause(
         "clear-finished",
         "a user clears the task after it has succeeded",
         FRESH,

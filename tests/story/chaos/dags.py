@@ -38,7 +38,8 @@ def config(experiment):
         "experiment_name": experiment,
         "command": "true",
         "compute": {{"accelerator_type": "GPU_1xA10", "num_accelerators": 1}},
-        "max_retries": 0,{code_source}
+        "max_retries": 0,
+        "code_source": {{"root_path": {code!r} + "/{{{{ run_id }}}}"}},
     }}
 
 
@@ -110,15 +111,14 @@ def dag_id(shape: str, mode: str, slot: int) -> str:
     return f"{shape}_{mode}_{slot}"
 
 
-def source(slot: int, conn_id: str, code: str | None) -> str:
+def source(slot: int, conn_id: str, code: str) -> str:
     """Return the Dag file of a slot.
 
     :param slot: its number.
     :param conn_id: the connection to the slot's own local AI Runtime.
-    :param code: a directory that every run packs and uploads; None for runs without code.
+    :param code: the directory in which each trial has its code, by the id of its Dag run.
     """
-    code_source = f'\n        "code_source": {{"root_path": {code!r}}},' if code else ""
-    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code_source=code_source)
+    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code=code)
 
 
 def stock_source(slot: int, conn_id: str) -> str:

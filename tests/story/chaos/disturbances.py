@@ -98,6 +98,20 @@ def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.triggerers[0].start()
 
 
+def _clear_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    with ThreadPoolExecutor(len(trials)) as pool:
+        list(pool.map(lambda trial: airflow.client.clear(trial.key), trials))
+        # The new tries defer as well: only then may a triggerer see anything.
+        list(pool.map(lambda trial: trial.wait_for_try(than=1, states=frozenset({"deferred"})), trials))
+    airflow.triggerers[0].start()
+
+
+def _end_newest(trial: Trial) -> None:
+    trial.wait_until_waiting(run=2, than=1)
+    trial.slot.air.release(trial.runs[-1]["run_id"])
+    trial.wait_for_end()
+
+
 def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
 
@@ -114,5 +128,8 @@ DISTURBANCES: dict[str, Disturbance] = {
     "triggerers-kill": Disturbance(_kill, before=_second),
     "triggerers-term": Disturbance(_term, before=_second),
     "triggerers-pause": Disturbance(_pause, before=_second),
+    "clear-unwatched": Disturbance(
+        _clear_all, before=_no_triggerer, reach=_wait_until_deferred, end=_end_newest
+    ),
     "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred, end=_stay),
 }
