@@ -247,6 +247,21 @@ CAUSES: tuple[Cause, ...] = (
             ("deferrable", "2.11"): WATCHED_ON,
             ("deferrable", "3.3"): WATCHED_ON,
         },
+        shape="patient",
+        shared=True,
+    ),
+    Cause(
+        "api-outage-hasty",
+        "Airflow's API server is away for so long that the task's retries are used up (``retry_delay`` too short)",
+        Outcome(
+            "Stays alive: Airflow 3 ends a task that cannot reach the API server, and fails every further try "
+            "before any code of it runs. Clearing the task ends it, where a fresh one is started.",
+            task="failed",
+            result=False,
+            alive=1,
+        ),
+        modes=("sync",),
+        exceptions={("sync", "2.11"): WATCHED_ON},
         shared=True,
     ),
     Cause(

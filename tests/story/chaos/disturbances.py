@@ -39,6 +39,9 @@ def _wait_until_followed(trial: Trial) -> None:
 
 
 def _end(trial: Trial) -> None:
+    if trial.expected.alive:
+        trial.wait_for_end()  # and nobody releases the run: it has to be there when all is counted
+        return
     if trial.expected.retried:
         trial.wait_until_waiting(than=1)
     end_runs(trial)
@@ -116,12 +119,9 @@ def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
 
 
-def _stay(trial: Trial) -> None:
-    trial.wait_for_end()  # and nobody releases the run: it has to be there when all is counted
-
-
 DISTURBANCES: dict[str, Disturbance] = {
     "api-outage": Disturbance(_stop_api),
+    "api-outage-hasty": Disturbance(_stop_api),
     "triggerer-kill": Disturbance(_kill),
     "triggerer-term": Disturbance(_term),
     "triggerer-pause": Disturbance(_pause),
@@ -131,5 +131,5 @@ DISTURBANCES: dict[str, Disturbance] = {
     "clear-unwatched": Disturbance(
         _clear_all, before=_no_triggerer, reach=_wait_until_deferred, end=_end_newest
     ),
-    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred, end=_stay),
+    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
 }
