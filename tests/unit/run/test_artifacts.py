@@ -123,4 +123,4 @@ def test_containers() -> None:
 def test_large_document_is_refused() -> None:
     """A document that passes 1 MiB when it is written out is refused before anything is uploaded."""
     with pytest.raises(ConfigError, match=f"at most {MAX_CONFIG_BYTES} are uploaded"):
-        files(parameters={"data": [1] * 150_000})
+        files(parameters={"deeper": {"data": ["x" * 60] * 15_000}})
