@@ -68,7 +68,7 @@ class Client:
         finally:
             connection.close()
 
-    def get(self, path: str, **query: Any) -> Answer:
+    def get(self, path: str, /, **query: Any) -> Answer:
         """Send a GET."""
         return self.send("GET", f"{path}?{urlencode(query)}")
 

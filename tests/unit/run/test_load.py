@@ -30,6 +30,9 @@ experiment_name: demo
 compute: {accelerator_type: GPU_8xH100, num_accelerators: 16}
 command: python train.py
 """
+COUNT = "compute.num_accelerators"
+EXAMPLE = "compute.num_accelerators=16"
+COMPUTE = "Known in compute: accelerator_type, num_accelerators, pool_id, priority_class"
 EIGHT_MISTAKES = """\
 experiment_name: no spaces
 compute:
@@ -129,11 +132,31 @@ def test_variables_keep_the_text_of_the_file(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-3", 0.001), ("1.", 1.0), (".5", 0.5), ("+1", 1), ("0o17", 15), ("017", 15), ("0x1F", 31), ("0b11", 3), ("1_000", 1000),
-        ("yes", "yes"), ("off", "off"), ("TRUE", True), ("~", None), ("", None), (".inf", float("inf")), ("12:30", "12:30"),
-        ("2024-01-01", "2024-01-01"), ("'1'", "1"), ("!!str 1", "1"), ("!!float 1", 1.0), ("1.2.3", "1.2.3"), ("0o", "0o"), ("-", None),
+        ("1e-3", 0.001),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("+1", 1),
+        ("0o17", 15),
+        ("017", 15),
+        ("0x1F", 31),
+        ("0b11", 3),
+        ("1_000", 1000),
+        ("yes", "yes"),
+        ("off", "off"),
+        ("TRUE", True),
+        ("~", None),
+        ("", None),
+        (".inf", float("inf")),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("'1'", "1"),
+        ("!!str 1", "1"),
+        ("!!float 1", 1.0),
+        ("1.2.3", "1.2.3"),
+        ("0o", "0o"),
+        ("-", None),
     ],
-)  # fmt: skip
+)
 def test_parameters_have_the_types_of_the_platform(text: str, value: object) -> None:
     """Plain scalars in parameters have the types that Go's YAML decoder gives them."""
     if text == "-":
@@ -168,14 +191,17 @@ def test_anchors_and_merges_work() -> None:
         ("a: 1\n---\nb: 2\n", "the file holds more than one document"),
         ("a: *b\n", "the alias *b has no anchor &b before it"),
         ("a: &a [*a]\n", "the alias *a has no anchor &a before it"),
-        ("a: !!python/object/apply:os.system [x]\n", "the tag tag:yaml.org,2002:python/object/apply:os.system is not supported"),
+        (
+            "a: !!python/object/apply:os.system [x]\n",
+            "the tag tag:yaml.org,2002:python/object/apply:os.system is not supported",
+        ),
         ("a: !!int x\n", "'x' cannot be read with the tag tag:yaml.org,2002:int"),
         ("? [a]\n: 1\n", "a key must be text, not a list or a mapping"),
         ("<<: 1\n", "<< takes a mapping or a list of mappings"),
         (b"a: \xff\n", "not valid UTF-8"),
         ("a: \ud800\n", "the text holds half of a surrogate pair, which is not valid Unicode"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_document_is_told(document: str | bytes, message: str) -> None:
     """What is not exactly one mapping of plain data is told in one clear error."""
     assert [error.message for error in errors_of(document)] == [message]
@@ -210,7 +236,9 @@ def test_unreadable_file_is_told(tmp_path: Path, name: str, message: str) -> Non
     assert (error.message, error.file) == (message, str(tmp_path / name))
 
 
-@pytest.mark.parametrize("source", [None, 42, ["a"], object()])
+@pytest.mark.parametrize(
+    "source", [None, 42, 10**5000, ["a"], object()], ids=["nothing", "number", "huge", "list", "object"]
+)
 def test_source_of_another_type_is_told(source: object) -> None:
     """A source that is neither file, text, mapping nor configuration is told with what to pass."""
     (error,) = errors_of(source)
@@ -311,36 +339,67 @@ def test_diamond_of_bases_is_read_once_each(tmp_path: Path) -> None:
         ({}, "experiment_name", "demo"),
         (None, "experiment_name", "demo"),
     ],
-)  # fmt: skip
+)
 def test_override_replaces_a_value(overrides: Any, field: str, value: object) -> None:
     """An override puts a typed value at its path, also where nothing stood, and shows in the document."""
     config = load_run_config(VALID, overrides=overrides)
     again = load_run_config(config.to_yaml())
     for found in (config, again):
+        here: Any = found
         for name in field.split("."):
-            found = found[int(name)] if name.isdecimal() else getattr(found, name)  # type: ignore[index]
-        assert found == value
+            here = here[int(name)] if name.isdecimal() else getattr(here, name)
+        assert here == value
 
 
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["compute.gpus=8"], "compute.gpus: compute has no field 'gpus'. Known in compute: accelerator_type, num_accelerators, pool_id, priority_class"),
-        (["compute.num_acelerators=8"], "compute.num_acelerators: compute has no field 'num_acelerators'. Did you mean num_accelerators? Known in compute: accelerator_type, num_accelerators, pool_id, priority_class"),
-        (["max_retries.x=1"], "max_retries.x: max_retries holds one value, nothing is below it. Address max_retries itself"),
-        (["permissions.level=x"], "permissions.level: permissions is a list, 'level' is not a position. Write permissions[0] for the first item"),
-        (["permissions[1].level=x"], "permissions[1].level: the list has 0 items. Positions count from 0; 0 appends one"),
-        (["max_retries"], "'max_retries' is not an override. Write KEY=VALUE, such as compute.num_accelerators=16"),
-        (["other.yaml"], "'other.yaml' is not an override. Write KEY=VALUE, such as compute.num_accelerators=16; the file itself is not an override"),
-        (["=1"], "'=1' is not an override. Write KEY=VALUE, such as compute.num_accelerators=16"),
-        ([7], "7 is not an override. Write KEY=VALUE, such as compute.num_accelerators=16"),
-        (["a..b=1"], "a..b: is not a path. Write names with dots, such as compute.num_accelerators"),
-        ("max_retries=1", "overrides must be a mapping or a list, not 'max_retries=1'. Write {\"compute.num_accelerators\": 16} or [\"compute.num_accelerators=16\"]"),
+        (["compute.gpus=8"], "compute.gpus: compute has no field 'gpus'. " + COMPUTE),
+        (
+            ["compute.num_acelerators=8"],
+            "compute.num_acelerators: compute has no field 'num_acelerators'. Did you mean num_accelerators? "
+            + COMPUTE,
+        ),
+        (
+            ["max_retries.x=1"],
+            "max_retries.x: max_retries holds one value, nothing is below it. Address max_retries itself",
+        ),
+        (
+            ["permissions.level=x"],
+            "permissions.level: permissions is a list, 'level' is not a position. "
+            "Write permissions[0] for the first item",
+        ),
+        (
+            ["permissions[1].level=x"],
+            "permissions[1].level: the list has 0 items. Positions count from 0; 0 appends one",
+        ),
+        (["max_retries"], "'max_retries' is not an override. Write KEY=VALUE, such as " + EXAMPLE),
+        (
+            ["other.yaml"],
+            "'other.yaml' is not an override. Write KEY=VALUE, such as "
+            + EXAMPLE
+            + "; the file itself is not an override",
+        ),
+        (["=1"], "'=1' is not an override. Write KEY=VALUE, such as " + EXAMPLE),
+        ([7], "7 is not an override. Write KEY=VALUE, such as " + EXAMPLE),
+        (["a..b=1"], "a..b: is not a path. Write names with dots, such as " + COUNT),
+        (
+            "max_retries=1",
+            "overrides must be a mapping or a list, not 'max_retries=1'. "
+            'Write {"compute.num_accelerators": 16} or ["compute.num_accelerators=16"]',
+        ),
         (["max_retries=-1"], "max_retries: -1 is less than 0. Write a number of at least 0"),
-        ({"compute.num_accelerators": 3}, "compute.num_accelerators: 3 is not a multiple of 8 (GPU_8xH100). Write 8"),
-        ({"parameters.a": object()}, "parameters.a: a value of type object cannot be written in YAML. Use text, a number, true or false, a list or a mapping"),
+        (
+            {"compute.num_accelerators": 3},
+            "compute.num_accelerators: 3 is not a multiple of 8 (GPU_8xH100). Write 8",
+        ),
+        (
+            {"parameters.a": object()},
+            "parameters.a: a value of type object cannot be written in YAML. "
+            "Use text, a number, true or false, a list or a mapping",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_override_is_told(overrides: Any, told: str) -> None:
     """An override that cannot be applied, or that breaks a rule, is told as an override."""
     assert [str(error) for error in errors_of(VALID, overrides=overrides)] == [f"override: {told}"]
@@ -363,7 +422,8 @@ def test_older_forms_load_with_a_line_of_advice(tmp_path: Path) -> None:
     write(tmp_path, requirements="version: 5\ndependencies: [torch==2.3.0]\n")
     document = (
         "experiment_name: demo\ncommand: x\n"
-        "compute: {accelerator_type: GPU_8xH100, num_accelerators: 8, provisioned_capacity_id: p, priority_class: normal}\n"
+        "compute: {accelerator_type: GPU_8xH100, num_accelerators: 8, "
+        "provisioned_capacity_id: p, priority_class: normal}\n"
         "environment: {dependencies: requirements.yaml}\n"
         "code_source: {type: snapshot, snapshot: {root_path: ., git: {branch: main, remote: false}}}\n"
     )
@@ -398,11 +458,15 @@ def test_mistake_in_an_older_form_keeps_its_place() -> None:
 @pytest.mark.parametrize(
     ("content", "line", "message"),
     [
-        ("dependencies: [numpy, -r other.txt]\n", 1, "'-r other.txt' names a second file, which the run would not find"),
+        (
+            "dependencies: [numpy, -r other.txt]\n",
+            1,
+            "'-r other.txt' names a second file, which the run would not find",
+        ),
         ("python: 3\n", None, "unknown field python"),
         ("- numpy\n", None, "must be a mapping with version and dependencies"),
     ],
-)  # fmt: skip
+)
 def test_wrong_requirements_file_is_told(
     tmp_path: Path, content: str, line: int | None, message: str
 ) -> None:
@@ -417,7 +481,10 @@ def test_wrong_requirements_file_is_told(
 
 def test_document_is_the_source_without_comments() -> None:
     """The effective document has the keys in source order, four spaces, and values before normalisation."""
-    document = "command: |\n  a\n  b\n# note\ncompute:\n  num_accelerators: 16 # two\n  accelerator_type: GPU_8xH100\nexperiment_name: demo\n"
+    document = (
+        "command: |\n  a\n  b\n# note\ncompute:\n  num_accelerators: 16 # two\n"
+        "  accelerator_type: GPU_8xH100\nexperiment_name: demo\n"
+    )
     text = load_run_config(document, overrides=["environment.version=Databricks_AI_v5"]).to_yaml()
     assert text == (
         "command: |\n    a\n    b\ncompute:\n    num_accelerators: 16\n    accelerator_type: GPU_8xH100\n"

@@ -23,6 +23,7 @@ from airflow.providers.databricks_air.local import (
     mlflow_api,
     multipart,
     oidc,
+    page,
     permissions,
     policies,
     pools,
@@ -37,7 +38,7 @@ __all__ = ["ROUTER"]
 
 _RESOURCES = (
     *(scim, oidc, validate, workspace_files, volumes, multipart, jobs, logs, mlflow_api, artifacts),
-    *(policies, pools, images, permissions, control),
+    *(policies, pools, images, permissions, page, control),
 )
 
 ROUTER = Router(route for resource in _RESOURCES for route in resource.ROUTES)

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -96,6 +97,7 @@ class Workspace:
         self.settings = settings
         self.clock: Clock = clock or RealClock()
         self.url = ""
+        self.page_key = secrets.token_hex(16)
         self.store = Store(directory)
         self.tokens = Tokens(self.store, self.clock)
         self.runs_directory = directory / "runs"

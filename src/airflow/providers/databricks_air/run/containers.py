@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -90,7 +91,7 @@ class Container(ConfigModel):
     """The shell script that the nodes of this container run; at most 1000 lines."""
 
     ranks: Annotated[
-        tuple[Annotated[int, BeforeValidator(whole_number(0)), Field(ge=0)], ...],
+        tuple[Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})], ...],
         AfterValidator(_some_ranks),
         Field(json_schema_extra={"minItems": 1}),
     ]
@@ -126,7 +127,7 @@ def container_conflicts(containers: object, nodes: int | None) -> Iterator[Confl
         isinstance(ranks, list | tuple) and ranks for ranks in (_field(item, "ranks") for item in containers)
     ):
         return  # told already: some container does not say where it runs
-    missing = [rank for rank in range(min(nodes or 0, 4096)) if rank not in owners]
+    missing = list(islice((rank for rank in range(nodes or 0) if rank not in owners), 9))
     if missing:
         listed = ", ".join(map(str, missing[:8])) + (", …" if len(missing) > 8 else "")
         message = f"no container runs on node {listed} of {nodes}"

@@ -72,6 +72,11 @@ def show(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
+    if not isinstance(value, str | int | float):
+        return f"a value of type {type(value).__name__}"
+    if isinstance(value, int) and value.bit_length() > _SHOWN:
+        # Python refuses to print a number of more than 4300 digits.
+        return "a very large number"
     text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -80,6 +85,8 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that *name* most likely means, or None."""
     if len(name) > _SHOWN:
         return None
+    if len(name) > 3 and (longer := [item for item in known if item.startswith(name)]):
+        return longer[0]
     folded = {item.lower().replace("-", "_"): item for item in known}
     found = difflib.get_close_matches(name.lower().replace("-", "_"), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
