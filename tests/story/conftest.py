@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.local.clock import VirtualClock
 from tests.story.dag_runner import DagRunner
 
 
@@ -34,6 +35,15 @@ def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRun
 
 
 @pytest.fixture
-def run_dag(airflow_db: Path, airflow_home: Path) -> Callable[..., object]:
+def fast_air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRuntime]:
+    """Start a local AI Runtime on whose clock a minute passes in a second."""
+    with LocalAirRuntime(tmp_path / "air", clock=VirtualClock(speed=60)) as runtime:
+        connection = {"conn_type": "databricks_air", "host": runtime.url, "password": runtime.token}
+        monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT", json.dumps(connection))
+        yield runtime
+
+
+@pytest.fixture
+def run_dag(airflow_db: Path, airflow_home: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., object]:
     """Return a function that runs a Dag with one task named ``train`` through Airflow."""
-    return DagRunner(airflow_home / "dags").run
+    return DagRunner(airflow_home / "dags", capfd).run

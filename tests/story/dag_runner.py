@@ -14,13 +14,14 @@
 
 from __future__ import annotations
 
-import logging
 import runpy
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 HEADER = """
 from datetime import datetime, timedelta
@@ -38,38 +39,24 @@ class Outcome:
 
     :param states: state by task id.
     :param xcoms: ``return_value`` by task id.
-    :param log: everything that was logged.
+    :param text: everything that was printed and logged.
     """
 
     states: dict[str, str]
     xcoms: dict[str, Any]
-    log: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The log as one text."""
-        return "\n".join(self.log)
-
-
-class _Keep(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.formatter = logging.Formatter("%(message)s")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the message, with the traceback where there is one."""
-        self.lines.append(self.format(record))
+    text: str
 
 
 class DagRunner:
     """Runs Dags in this process.
 
     :param folder: the Dags folder of this process's Airflow.
+    :param capture: keeps what is printed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
+        self.capture = capture
 
     def run(self, body: str, **files: str) -> Outcome:
         """Run the tasks that *body* defines, and return what became of them.
@@ -85,15 +72,12 @@ class DagRunner:
         path = here / "dag.py"
         path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
         dag = runpy.run_path(str(path))["dag"]
-        keep = _Keep()
-        logging.getLogger().addHandler(keep)
-        try:
-            dag_run = dag.test()
-        finally:
-            logging.getLogger().removeHandler(keep)
+        self.capture.readouterr()
+        dag_run = dag.test()
+        printed = self.capture.readouterr()
         instances = dag_run.get_task_instances()
         return Outcome(
             {ti.task_id: str(getattr(ti.state, "value", ti.state)) for ti in instances},
             {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances},
-            keep.lines,
+            printed.out + printed.err,
         )

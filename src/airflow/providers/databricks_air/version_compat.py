@@ -31,8 +31,10 @@ __all__ = [
     "StateStore",
     "ask_own_state",
     "async_connection",
+    "read_own_xcom",
     "read_owner",
     "state_store",
+    "write_own_xcom",
 ]
 
 _VERSION = Version(Version(_airflow_version).base_version)
@@ -65,6 +67,10 @@ class Seen(NamedTuple):
     try_number: int | None = None
 
 
+# The answer is there and the task instance is not: somebody has deleted the Dag run.
+GONE = Seen("removed")
+
+
 def state_store(context: Context) -> StateStore | None:
     """Return the task state store, or None where there is none."""
     store: Any = context.get("task_state_store")
@@ -93,7 +99,7 @@ def _ask_supervisor(ti: Any) -> Seen | None:
     )
     by_task: Mapping[str, Any] | None = states.get(ti.run_id)
     if not by_task:
-        return None
+        return GONE
     value = by_task.get(f"{ti.task_id}_{map_index}" if map_index >= 0 else ti.task_id)
     return Seen(None if value is None else str(getattr(value, "value", value)))
 
@@ -108,7 +114,7 @@ def _ask_database(ti: Any) -> Seen | None:
             .filter_by(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
             .one_or_none()
         )
-    return None if row is None else Seen(row[0], row[1])
+    return GONE if row is None else Seen(row[0], row[1])
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
@@ -135,13 +141,41 @@ def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
     :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
     :param key: key of the XCom.
     """
+    value = read_own_xcom(ti, key)
+    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
+
+
+def read_own_xcom(ti: Any, key: str) -> Any:
+    """Return an XCom of a task instance; None when there is none.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    """
     from airflow.providers.common.compat.sdk import XCom
 
-    value = XCom.get_one(
-        key=key,
-        dag_id=ti.dag_id,
-        task_id=ti.task_id,
-        run_id=ti.run_id,
-        map_index=-1 if ti.map_index is None else ti.map_index,
-    )
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
+    return XCom.get_one(key=key, **_own(ti))
+
+
+def write_own_xcom(ti: Any, key: str, value: Any) -> None:
+    """Keep an XCom of a task instance, over an older one.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    :param value: JSON values.
+    """
+    from airflow.providers.common.compat.sdk import XCom
+
+    XCom.set(key=key, value=value, **_own(ti))
+
+
+def _own(ti: Any) -> dict[str, Any]:
+    return {
+        "dag_id": ti.dag_id,
+        "task_id": ti.task_id,
+        "run_id": ti.run_id,
+        "map_index": -1 if ti.map_index is None else ti.map_index,
+    }

@@ -80,6 +80,9 @@ class Call(Generic[T]):
     :param repeatable: whether sending it twice does no harm; a call that creates needs a token for that.
     :param timeout: seconds for one try.
     :param budget: seconds in which tries may be repeated; 0 for a single try.
+    :param url: an address outside the workspace, complete with its signature; it is asked without the
+        workspace's credentials, and ``path`` only names it in messages.
+    :param headers: sent beside the usual ones.
     """
 
     method: str
@@ -91,6 +94,8 @@ class Call(Generic[T]):
     repeatable: bool = True
     timeout: float = 60.0
     budget: float = 300.0
+    url: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def label(self) -> str:

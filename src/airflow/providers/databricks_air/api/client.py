@@ -111,7 +111,7 @@ class SyncClient:
             response = self.session.request(
                 call.method,
                 _url(self.credentials.host, call),
-                headers=_headers(self.credentials.headers(), call),
+                headers=_headers({} if call.url else self.credentials.headers(), call),
                 json=call.body,
                 data=opened,
                 timeout=(min(10.0, call.timeout), call.timeout),
@@ -173,7 +173,7 @@ class AsyncClient:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=True, auto_decompress=True)
-        host, headers = await self._authenticate()
+        host, headers = ("", {}) if call.url else await self._authenticate()
         try:
             async with self._session.request(
                 call.method,
@@ -203,12 +203,14 @@ class AsyncClient:
 
 
 def _url(host: str, call: Call[Any]) -> str:
+    if call.url:
+        return call.url
     query = f"?{urlencode(call.query)}" if call.query else ""
     return f"{host}{call.path}{query}"
 
 
 def _headers(authentication: Mapping[str, str], call: Call[Any]) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **authentication}
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **authentication, **call.headers}
     if call.content:
         headers["Content-Type"] = "application/octet-stream"
     return headers
@@ -226,7 +228,9 @@ def _read(call: Call[T], answer: Answer) -> T:
 
 
 def _no_answer(call: Call[Any], error: BaseException, host: str) -> ServiceError:
-    what = str(error) or type(error).__name__
+    # The text of a transport error may hold the whole address, and a signature is a secret.
+    what = type(error).__name__ if call.url else str(error) or type(error).__name__
+    host = "the artifact store" if call.url else host
     return ServiceError(f"no answer from {host} ({what})", request=call.label)
 
 

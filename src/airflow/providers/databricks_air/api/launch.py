@@ -17,50 +17,61 @@ there already; send what is missing; submit.
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api import calls, storage
 from airflow.providers.databricks_air.api.errors import NotFoundError
+from airflow.providers.databricks_air.api.permissions import grant
 from airflow.providers.databricks_air.api.policies import usage_policy_id
 from airflow.providers.databricks_air.api.preflight import ask_server
 from airflow.providers.databricks_air.api.together import Together
-from airflow.providers.databricks_air.api.upload import Destination, upload
-from airflow.providers.databricks_air.run.artifacts import Artifact, build_artifacts
+from airflow.providers.databricks_air.api.upload import Upload, upload
+from airflow.providers.databricks_air.run.artifacts import build_artifacts
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.identity import launch_directory
 from airflow.providers.databricks_air.run.payload import submit_body, validate_body
+from airflow.providers.databricks_air.run.snapshot import Snapshot, take_snapshot
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.client import SyncClient
     from airflow.providers.databricks_air.run.config import RunConfig
 
-__all__ = ["Prepared", "launch", "prepare"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Launch", "ask", "launch", "prepare"]
 
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Launch:
     """A launch that is thought through, before anything is written anywhere.
 
     :param config: the run configuration.
     :param token: the idempotency token.
-    :param artifacts: the files of the launch directory.
-    :param destination: where they go.
+    :param files: what the run needs, and where it goes.
+    :param usage_policy_id: the id of the usage policy that the configuration names; None where it names none.
     """
 
     config: RunConfig
     token: str
-    artifacts: tuple[Artifact, ...]
-    destination: Destination
+    files: Upload
+    usage_policy_id: str | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of ``runs/submit``."""
+        return submit_body(
+            self.config,
+            launch_dir=self.files.launch_dir,
+            token=self.token,
+            code_source_path=self.files.snapshot_path,
+            usage_policy_id=self.usage_policy_id,
+        )
 
 
 def launch(
@@ -69,7 +80,7 @@ def launch(
     *,
     token: str,
     base_dir: Path | None = None,
-    created: Callable[[int], None] | None = None,
+    created: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Upload what a run needs, submit it and return its id.
 
@@ -78,30 +89,23 @@ def launch(
     :param client: the workspace.
     :param config: the checked run configuration.
     :param token: the idempotency token, at most 64 characters.
-    :param base_dir: the directory that a relative ``code_source.root_path`` starts from; the working
-        directory when None.
+    :param base_dir: the directory that a relative ``code_source.root_path`` starts from; that of the
+        configuration file when None.
     :param created: called with the run's id as soon as it is known, before permissions are granted.
     :raises ConfigError: when the workspace refuses the configuration.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    prepared = prepare(client, config, token=token, base_dir=base_dir)
-    checked, policy = _check(client, prepared)
-    upload(client, checked.artifacts, checked.destination)
-    body = submit_body(
-        config,
-        launch_dir=checked.destination.launch_dir,
-        token=token,
-        code_source_path=checked.destination.snapshot_path,
-        usage_policy_id=policy,
-    )
-    run_id = client.perform(calls.submit_run(body)).run_id
-    if created:
-        created(run_id)
+    planned = prepare(client, config, token=token, base_dir=base_dir)
+    ready = ask(client, planned, _checks_and_directories(client, planned))
+    upload(client, ready.files)
+    run_id = client.perform(calls.submit_run(ready.body)).run_id
+    created(run_id)
+    grant(client, config.permissions, run_id)
     return run_id
 
 
-def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None) -> Prepared:
+def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None) -> Launch:
     """Return what a launch would write and where, without asking for more than the user's name.
 
     :param client: the workspace.
@@ -109,44 +113,81 @@ def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path
     :param token: the idempotency token.
     :param base_dir: see :func:`launch`.
     :raises ConfigError: when the token or the configuration is too long.
+    :raises SnapshotError: when the code cannot be packed.
     """
     if not token.strip() or len(token) > MAX_TOKEN_LENGTH:
-        raise ConfigError(
-            [
-                FieldError(
-                    "idempotency_token", f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
-                )
-            ]
-        )
+        what = f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
+        raise ConfigError([FieldError("idempotency_token", what)])
     artifacts = build_artifacts(config)
-    home = os.environ.get(_HOME_VARIABLE) or client.perform(calls.me()).home
-    destination = Destination(launch_directory(home.rstrip("/"), config, token, artifacts))
-    return Prepared(config, token, artifacts, destination)
-
-
-def _check(client: SyncClient, prepared: Prepared) -> tuple[Prepared, str | None]:
-    """Ask and make everything that the upload and the submission need, side by side.
-
-    Returns the launch with what is present already, and the id of the usage policy.
-    """
-    config, destination = prepared.config, prepared.destination
-    directories = sorted({storage.parent(destination.path_of(artifact)) for artifact in prepared.artifacts})
-    body = validate_body(config, launch_dir=destination.launch_dir, token=prepared.token)
-    _, _, policy, *present = Together().run(
-        [
-            lambda: ask_server(client, body),
-            lambda: _ensure_experiment_directory(client, config.mlflow_experiment_directory),
-            lambda: usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None,
-            *(lambda path=path: storage.present_files(client, path) for path in directories),
-            *(lambda path=path: storage.make_directory(client, path) for path in directories),
-        ]
+    home, snapshot = Together().run(
+        [partial(_home, client), partial(_snapshot, config, base_dir or config.base_dir)]
     )
-    found = frozenset().union(*present[: len(directories)])
-    return replace(prepared, destination=replace(destination, present=found)), policy
+    files = Upload(
+        launch_directory(home, config, token, artifacts),
+        artifacts,
+        snapshot,
+        _snapshot_path(home, config, snapshot) if snapshot else None,
+    )
+    return Launch(config, token, files)
 
 
-def _ensure_experiment_directory(client: SyncClient, path: str | None) -> None:
-    """Make the directory of the MLflow experiment if it is missing."""
+def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]] = ()) -> Launch:
+    """Ask what the upload and the submission depend on, side by side; nothing is changed.
+
+    :param client: the workspace.
+    :param planned: the launch.
+    :param beside: more to do at the same time.
+    :returns: the launch with what is present already, and with the id of the usage policy.
+    :raises ConfigError: when the usage policy does not exist.
+    """
+    config, files = planned.config, planned.files
+    questions: list[Callable[[], Any]] = [
+        partial(_policy, client, config),
+        partial(_present_snapshot, client, files.snapshot_path),
+        *(partial(storage.present_files, client, path) for path in files.directories),
+    ]
+    policy, *present = Together().run([*questions, *beside])
+    found = {path: size for sizes in present[: len(questions) - 1] for path, size in sizes.items()}
+    return replace(planned, files=replace(files, present=found), usage_policy_id=policy)
+
+
+def _home(client: SyncClient) -> str:
+    home = os.environ.get(_HOME_VARIABLE) or client.perform(calls.me()).home
+    return home.rstrip("/")
+
+
+def _snapshot(config: RunConfig, base_dir: Path) -> Snapshot | None:
+    return take_snapshot(config.code_source, base_dir) if config.code_source else None
+
+
+def _snapshot_path(home: str, config: RunConfig, snapshot: Snapshot) -> str:
+    """Return where the ``databricks air`` command would put, and look for, the same code."""
+    volume = config.code_source.remote_volume if config.code_source else None
+    folder = volume.rstrip("/") if volume else f"{home}/.air/repo_snapshots"
+    return f"{folder}/.internal/{snapshot.file_name}"
+
+
+def _policy(client: SyncClient, config: RunConfig) -> str | None:
+    return usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None
+
+
+def _present_snapshot(client: SyncClient, path: str | None) -> dict[str, int]:
+    return storage.present_file(client, path) if path else {}
+
+
+def _checks_and_directories(client: SyncClient, planned: Launch) -> list[Callable[[], None]]:
+    """Return what must have happened before the upload."""
+    config, files = planned.config, planned.files
+    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
+    return [
+        partial(ask_server, client, body),
+        partial(_experiment_directory, client, config.mlflow_experiment_directory),
+        *(partial(storage.make_directory, client, path) for path in files.directories),
+    ]
+
+
+def _experiment_directory(client: SyncClient, path: str | None) -> None:
+    """Look at the directory of the MLflow experiment, and make it if it is missing."""
     if not path:
         return
     try:
@@ -155,12 +196,5 @@ def _ensure_experiment_directory(client: SyncClient, path: str | None) -> None:
         storage.make_directory(client, path)
         return
     if kind != "DIRECTORY":
-        raise ConfigError(
-            [
-                FieldError(
-                    "mlflow_experiment_directory",
-                    f"{path!r} is a {kind}, not a directory",
-                    "Name another path",
-                )
-            ]
-        )
+        what = f"{path!r} is a {kind}, not a directory"
+        raise ConfigError([FieldError("mlflow_experiment_directory", what, "Name another path")])

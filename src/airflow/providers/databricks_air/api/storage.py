@@ -14,17 +14,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from airflow.providers.databricks_air.api import calls
 from airflow.providers.databricks_air.api.calls import Answer, Call
-from airflow.providers.databricks_air.api.errors import NotFoundError
+from airflow.providers.databricks_air.api.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.client import SyncClient
 
-__all__ = ["file_exists", "in_volume", "make_directory", "parent", "present_files", "write_file"]
+__all__ = ["add_file", "in_volume", "make_directory", "parent", "present_file", "present_files", "write_file"]
+
+# A server that is silent for so long has lost the upload; the time of the transfer itself does not count.
+_SILENCE = 300.0
+# Slow enough for any link that is worth using, in bytes per second.
+_SLOWEST = 1_000_000
 
 
 def in_volume(path: str) -> bool:
@@ -37,27 +43,26 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def file_exists(client: SyncClient, path: str) -> bool:
-    """Return whether a file is at *path*.
+def present_file(client: SyncClient, path: str) -> dict[str, int]:
+    """Return the file at *path* with its size in bytes; nothing if there is none.
 
     :raises ApiError: when the workspace cannot tell.
     """
     try:
         if in_volume(path):
-            client.perform(_head_file(path))
-        else:
-            client.perform(calls.get_status(path))
+            return {path: client.perform(_head_file(path))}
+        return {path: int(client.perform(calls.get_status(path)).get("size") or 0)}
     except NotFoundError:
-        return False
-    return True
+        return {}
 
 
-def present_files(client: SyncClient, directory: str) -> frozenset[str]:
-    """Return the paths of the files directly below a Workspace *directory*; none if it does not exist."""
+def present_files(client: SyncClient, directory: str) -> dict[str, int]:
+    """Return the files directly below a Workspace *directory* with their sizes; none if it does not exist."""
     try:
-        return client.perform(_list(directory))
+        sizes = client.perform(_list(directory))
     except NotFoundError:
-        return frozenset()
+        return {}
+    return {f"{directory}/{name}": size for name, size in sizes.items()}
 
 
 def make_directory(client: SyncClient, path: str) -> None:
@@ -66,25 +71,41 @@ def make_directory(client: SyncClient, path: str) -> None:
     client.perform(call)
 
 
-def write_file(
-    client: SyncClient, path: str, content: Callable[[], BinaryIO], *, timeout: float = 300.0
-) -> None:
-    """Write a file, over an old one; its directory exists.
+def write_file(client: SyncClient, path: str, content: Callable[[], BinaryIO]) -> None:
+    """Write a Workspace file, over an old one; its directory exists.
 
     :param client: the workspace.
     :param path: absolute remote path.
     :param content: opens the bytes; called again for each try.
-    :param timeout: seconds that the server may be silent.
     """
-    if in_volume(path):
-        client.perform(_put_file(path, content, timeout))
-    else:
-        client.perform(calls.import_file(path, content, timeout=timeout))
+    client.perform(calls.import_file(path, content, timeout=_SILENCE))
 
 
-def _head_file(path: str) -> Call[None]:
-    """``HEAD /api/2.0/fs/files{path}``: whether a volume has the file."""
-    return Call("HEAD", f"/api/2.0/fs/files{quote(path)}", _nothing)
+def add_file(client: SyncClient, path: str, content: Callable[[], BinaryIO], size: int) -> None:
+    """Write a file whose name stands for its content; if somebody was faster, that is as good.
+
+    A file that a live run may be reading is never replaced.
+
+    :param client: the workspace.
+    :param path: absolute remote path; its directory exists.
+    :param content: opens the bytes; called again for each try.
+    :param size: how many bytes.
+    """
+    call = _put_file(path, content) if in_volume(path) else calls.import_file(path, content, timeout=_SILENCE)
+    patient = replace(call, query={"overwrite": "false"}, budget=_SILENCE + size / _SLOWEST)
+    try:
+        client.perform(patient)
+    except ConflictError:
+        return
+
+
+def _head_file(path: str) -> Call[int]:
+    """``HEAD /api/2.0/fs/files{path}``: the size of a file of a volume."""
+
+    def read(answer: Answer) -> int:
+        return int(answer.headers.get("Content-Length") or 0)
+
+    return Call("HEAD", f"/api/2.0/fs/files{quote(path)}", read)
 
 
 def _put_directory(path: str) -> Call[None]:
@@ -92,24 +113,22 @@ def _put_directory(path: str) -> Call[None]:
     return Call("PUT", f"/api/2.0/fs/directories{quote(path)}", _nothing)
 
 
-def _put_file(path: str, content: Callable[[], BinaryIO], timeout: float) -> Call[None]:
-    """``PUT /api/2.0/fs/files{path}``: write a file of a volume, over an old one."""
-    return Call(
-        "PUT",
-        f"/api/2.0/fs/files{quote(path)}",
-        _nothing,
-        query={"overwrite": "true"},
-        content=content,
-        timeout=timeout,
-    )
+def _put_file(path: str, content: Callable[[], BinaryIO]) -> Call[None]:
+    """``PUT /api/2.0/fs/files{path}``: write a file of a volume."""
+    return Call("PUT", f"/api/2.0/fs/files{quote(path)}", _nothing, content=content, timeout=_SILENCE)
 
 
-def _list(directory: str) -> Call[frozenset[str]]:
-    """``GET /api/2.0/workspace/list``: the files of a Workspace directory."""
+def _list(directory: str) -> Call[dict[str, int]]:
+    """``GET /api/2.0/workspace/list``: names and sizes of the files of a Workspace directory."""
 
-    def read(answer: Answer) -> frozenset[str]:
+    def read(answer: Answer) -> dict[str, int]:
         entries = answer.json().get("objects") or ()
-        return frozenset(str(entry["path"]) for entry in entries if entry.get("object_type") == "FILE")
+        # The service may leave /Workspace out of a path, so only the last part is certain.
+        return {
+            str(entry["path"]).rpartition("/")[2]: int(entry.get("size") or 0)
+            for entry in entries
+            if entry.get("object_type") == "FILE"
+        }
 
     return Call("GET", "/api/2.0/workspace/list", read, query={"path": directory})
 

@@ -14,71 +14,111 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.api import storage
+from airflow.providers.databricks_air.api import storage, volumes
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.api.together import Together
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.client import SyncClient
     from airflow.providers.databricks_air.run.artifacts import Artifact
+    from airflow.providers.databricks_air.run.snapshot import Snapshot
 
-__all__ = ["Destination", "upload"]
+__all__ = ["Upload", "upload"]
 
 
 @dataclass(frozen=True)
-class Destination:
-    """Where the files of a launch go, and what is there already.
+class Upload:
+    """The files of a launch, where they go, and what is there already.
 
     :param launch_dir: absolute Workspace path of the launch directory.
-    :param present: absolute paths of the artifacts that are there; their directory's name stands for what is
-        in them.
+    :param artifacts: the files of the launch directory.
+    :param snapshot: the code; None for a run without code.
     :param snapshot_path: absolute path of the packed code; None for a run without code.
-    :param snapshot_present: whether the packed code is there.
+    :param present: what is there already, with its size in bytes: the name of its directory, or its own, stands
+        for what is in it.
     """
 
     launch_dir: str
-    present: frozenset[str] = frozenset()
+    artifacts: tuple[Artifact, ...]
+    snapshot: Snapshot | None = None
     snapshot_path: str | None = None
-    snapshot_present: bool = False
+    present: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories of the artifacts."""
+        return sorted({storage.parent(self.path_of(artifact)) for artifact in self.artifacts})
 
     def path_of(self, artifact: Artifact) -> str:
         """Return the absolute path of *artifact*."""
         return f"{self.launch_dir}/{artifact.path}"
 
-    def is_present(self, artifact: Artifact) -> bool:
-        """Return whether *artifact* was uploaded before."""
-        return self.path_of(artifact) in self.present
 
-
-def upload(client: SyncClient, artifacts: tuple[Artifact, ...], destination: Destination) -> None:
-    """Send the artifacts that are missing at *destination*.
+def upload(client: SyncClient, files: Upload) -> None:
+    """Send what is missing.
 
     :param client: the workspace.
-    :param artifacts: the files of the launch directory, whose directories exist.
-    :param destination: where they go.
+    :param files: what to send; the directories of the artifacts exist.
+    :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: naming the file, when one cannot be written.
     """
-    Together().run(_artifact_tasks(client, artifacts, destination))
+    together = Together()
+    tasks: list[Callable[[], None]] = [
+        partial(_send_artifact, client, files.path_of(artifact), artifact.content)
+        for artifact in files.artifacts
+        if files.path_of(artifact) not in files.present
+    ]
+    if files.snapshot and files.snapshot_path and files.snapshot_path not in files.present:
+        # First, since it takes longest.
+        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot, together.check))
+    together.run(tasks)
 
 
-def _artifact_tasks(
-    client: SyncClient, artifacts: tuple[Artifact, ...], destination: Destination
-) -> Iterator[Callable[[], None]]:
-    for artifact in artifacts:
-        if not destination.is_present(artifact):
-            yield partial(
-                _write, client, destination.path_of(artifact), partial(io.BytesIO, artifact.content)
-            )
+def _send_artifact(client: SyncClient, path: str, content: bytes) -> None:
+    with _naming(path):
+        storage.write_file(client, path, partial(io.BytesIO, content))
 
 
-def _write(client: SyncClient, path: str, content: Callable[[], BinaryIO]) -> None:
+def _send_snapshot(client: SyncClient, path: str, snapshot: Snapshot, check: Callable[[], None]) -> None:
+    with _naming(path):
+        storage.make_directory(client, storage.parent(path))
+    with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
+        snapshot.write_archive(archive, check)
+        archive.flush()
+        size = os.path.getsize(archive.name)
+        content = partial(_Watched, archive.name, check)
+        with _naming(path):
+            if storage.in_volume(path) and size >= volumes.LARGE:
+                volumes.add_large_file(client.credentials, path, content)
+            else:
+                storage.add_file(client, path, content, size)
+
+
+class _Watched(io.FileIO):
+    """A file to send that breaks off when the sending is not needed any more."""
+
+    def __init__(self, path: str, check: Callable[[], None]) -> None:
+        super().__init__(path, "rb")
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> Any:
+        self._check()
+        return super().read(-1 if size is None else size)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Say in an error which file it is about."""
     try:
-        storage.write_file(client, path, content)
+        yield
     except ApiError as error:
         raise type(error)(
             f"{path} could not be uploaded: {error.message}",

@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -32,6 +34,13 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "validate": Command("Check run configurations, offline", f"{_PACKAGE}.cli.validate"),
+    "explain": Command("Tell what a field of the run configuration means", f"{_PACKAGE}.cli.explain"),
+    "schema": Command("Print the JSON Schema of the run configuration", f"{_PACKAGE}.cli.schema"),
+    "convert": Command(
+        "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
+    ),
+    "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.local.command"),
 }
 
@@ -54,4 +63,9 @@ def build_parser(prog: str = f"python -m {_PACKAGE}") -> argparse.ArgumentParser
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
     args = build_parser().parse_args(argv)
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except BrokenPipeError:
+        # The reader (`… | head`) has seen enough; Python must not complain about it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

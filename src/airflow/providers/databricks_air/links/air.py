@@ -36,6 +36,6 @@ class AirRunLink(BaseOperatorLink):
         """The XCom that Airflow 3 reads the link from; pushed as soon as the run exists."""
         return RUN_PAGE_URL_KEY
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string before there is a run."""
         return XCom.get_value(key=RUN_PAGE_URL_KEY, ti_key=ti_key) or ""

@@ -141,17 +141,46 @@ def _extract(ws: Workspace, path: str, directory: Path) -> Path:
     entry = tree.find(path)
     if entry is None or entry.blob is None:
         raise CommandError(f"code_source_path '{path}' is not a readable file")
-    target = directory / "databricks" / "code_source"
+    return extract_code(tree.blob(entry), directory / "databricks" / "code_source")
+
+
+def extract_code(archive: Path, target: Path) -> Path:
+    """Extract a snapshot below a directory and return the directory it holds.
+
+    :raises CommandError: when it is not an archive, climbs out, or has not exactly one top directory.
+    """
     target.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(tree.blob(entry), "r:gz") as tar:
-            tar.extractall(target, filter="data")
+        with tarfile.open(archive, "r:gz") as tar:
+            if hasattr(tarfile, "data_filter"):
+                tar.extractall(target, filter="data")
+            else:  # Python before 3.10.12 and 3.11.4
+                tar.extractall(target, [m for m in tar if _stays_inside(m)])  # noqa: S202 - checked one by one
     except (tarfile.TarError, OSError, EOFError) as error:
         raise CommandError(f"The code source is not a usable .tar.gz archive: {error}") from None
     tops = list(target.iterdir())
     if len(tops) != 1 or not tops[0].is_dir():
         raise CommandError("The code source must hold exactly one top-level directory")
     return tops[0]
+
+
+def _stays_inside(member: tarfile.TarInfo) -> bool:
+    """Say whether a member may be extracted.
+
+    :raises tarfile.TarError: when it, or what it links to, lies outside of the archive's own directory, or
+        when it is no file, directory or link.
+    """
+    names = [member.name]
+    if member.islnk():
+        names.append(member.linkname)
+    elif member.issym():
+        names.append(os.path.join(os.path.dirname(member.name), member.linkname))
+    elif not (member.isreg() or member.isdir()):
+        raise tarfile.ExtractError(f"{member.name!r} is neither a file, a directory nor a link")
+    for name in names:
+        if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
+            raise tarfile.ExtractError(f"{member.name!r} leads out of the archive")
+    return True
 
 
 def _sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, str]:

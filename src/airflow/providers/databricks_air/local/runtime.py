@@ -43,7 +43,7 @@ class LocalAirRuntime(AirControl):
     :param directory: where the state is kept; a temporary directory, removed at the end, when left out.
     :param host: address to listen on.
     :param port: port; 0 takes a free one.
-    :param clock: ``real``, or ``virtual`` for one that only ``advance`` moves.
+    :param clock: ``real``, ``virtual`` for one that only ``advance`` moves, or a clock.
     :param scenario: faults and behaviours to begin with.
     :param settings: ``Settings`` by name, such as ``retry_wait`` (seconds) or ``secrets``.
     """
@@ -54,16 +54,17 @@ class LocalAirRuntime(AirControl):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        clock: str = "real",
+        clock: str | Clock = "real",
         scenario: Scenario | None = None,
         **settings: Any,
     ) -> None:
-        if clock not in {"real", "virtual"}:
+        if isinstance(clock, str) and clock not in {"real", "virtual"}:
             raise ValueError(f"clock: {clock!r} is neither 'real' nor 'virtual'")
         self._directory = Path(directory) if directory is not None else None
         self._temporary: Path | None = None
         self._address = (host, port)
-        self._clock: Clock = VirtualClock() if clock == "virtual" else RealClock()
+        named: dict[str, type[Clock]] = {"real": RealClock, "virtual": VirtualClock}
+        self._clock: Clock = named[clock]() if isinstance(clock, str) else clock
         self._scenario = scenario
         self._settings = replace(Settings(), **settings)
         self._thread: threading.Thread | None = None

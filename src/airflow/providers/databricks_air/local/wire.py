@@ -28,7 +28,7 @@ __all__ = ["Refusal", "Reply", "Request", "decimal", "integer", "malformed", "mi
 _FOREVER = 1e12
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the service, not an error of ours
+class Refusal(Exception):
     """The service says no: status, error code and message, as the real one words it.
 
     :param status: HTTP status.

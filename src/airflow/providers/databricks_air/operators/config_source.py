@@ -41,15 +41,15 @@ def read_config(operator: AirRunOperator, context: Context) -> tuple[RunConfig, 
         given = "neither" if operator.config is None else "both"
         raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
     dag_directory = Path(getattr(context.get("dag"), "fileloc", "") or ".").absolute().parent
-    if operator.config_path is None:
+    if operator.config is not None:
         config = load_run_config(operator.config, overrides=operator.overrides, base_dir=dag_directory)
         return config, dag_directory
-    path = _find(operator.config_path, dag_directory)
+    path = _find(str(operator.config_path), dag_directory)
     return load_run_config(path, overrides=operator.overrides), path.parent
 
 
 def _find(config_path: str, dag_directory: Path) -> Path:
-    if not str(config_path).strip():
+    if not config_path.strip():
         raise AirConfigError(f"config_path: {config_path!r} is not the path of a YAML file")
     path = Path(config_path).expanduser()
     candidates = [path] if path.is_absolute() else [dag_directory / path, Path.cwd() / path]

@@ -19,14 +19,13 @@ part of the wire: ``hyperparameters.yaml``, ``env_vars.json`` and ``secret_env_v
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from airflow.providers.databricks_air.run.containers import SECRET_VARIABLE
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config import Container, RunConfig
@@ -35,8 +34,6 @@ __all__ = ["MAX_CONFIG_BYTES", "Artifact", "build_artifacts", "container_directo
 
 MAX_CONFIG_BYTES = 1024 * 1024
 """The largest ``training_config.yaml`` that is uploaded, in bytes."""
-
-_SECRET_REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def build_artifacts(config: RunConfig) -> tuple[Artifact, ...]:
             ]
         )
     artifacts = [Artifact("training_config.yaml", document), *_shared(config)]
-    for container in config.containers or ():
+    for container in config.containers:
         artifacts.extend(_of_container(config, container))
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
 
@@ -86,7 +83,7 @@ def _shared(config: RunConfig) -> Iterator[Artifact]:
     if config.parameters:
         yield _hyperparameters(config.parameters, "")
     if not config.containers:
-        yield from _variables(config.env_variables or {}, _split_references(config.secrets or {}), "")
+        yield from _variables(config.env_variables, _split_references(config.secrets), "")
 
 
 def _of_container(config: RunConfig, container: Container) -> Iterator[Artifact]:
@@ -95,19 +92,18 @@ def _of_container(config: RunConfig, container: Container) -> Iterator[Artifact]
     A name stands in one of the two variable files only: what the container says replaces what the run says,
     also where one of them is a secret and the other is not.
     """
-    own = container.environment_variables.variables if container.environment_variables else {}
+    own = container.environment_variables.variables
     references = {
-        name: match.groups() for name, value in own.items() if (match := _SECRET_REFERENCE.fullmatch(value))
+        name: match.groups() for name, value in own.items() if (match := SECRET_VARIABLE.fullmatch(value))
     }
     plain = {name: value for name, value in own.items() if name not in references}
-    shared_secrets = _split_references(config.secrets or {})
+    shared_secrets = _split_references(config.secrets)
     prefix = container_directory(container.name) + "/"
     yield Artifact(f"{prefix}command.sh", container.command.encode())
     if config.parameters:
         yield _hyperparameters(config.parameters, prefix)
     yield from _variables(
-        {name: value for name, value in (config.env_variables or {}).items() if name not in references}
-        | plain,
+        {name: value for name, value in config.env_variables.items() if name not in references} | plain,
         {name: pair for name, pair in shared_secrets.items() if name not in plain}
         | {name: (scope, key) for name, (scope, key) in references.items()},
         prefix,
@@ -139,7 +135,4 @@ def _json(path: str, entries: list[dict[str, str]]) -> Artifact:
 
 
 def _hyperparameters(parameters: Mapping[str, Any], prefix: str) -> Artifact:
-    text = yaml.safe_dump(
-        dict(parameters), indent=4, sort_keys=True, allow_unicode=True, default_flow_style=False, width=2**31
-    )
-    return Artifact(f"{prefix}hyperparameters.yaml", text.encode())
+    return Artifact(f"{prefix}hyperparameters.yaml", dump_yaml(parameters, sort_keys=True).encode())

@@ -36,9 +36,10 @@ __all__ = ["BASES", "Composer", "read_file"]
 BASES = "_bases_"
 
 _MOST_FILES = 64
+_ITSELF = Origin()
 
 
-def read_file(path: Path, origin: Origin = Origin()) -> bytes:
+def read_file(path: Path, origin: Origin = _ITSELF) -> bytes:
     """Return the content of *path*, one byte over the size limit at most.
 
     :param origin: the place that names the file, for the error; the file itself when nothing does.
@@ -73,7 +74,7 @@ class Composer:
 
         :raises ConfigError: when it cannot be read.
         """
-        return self._file(path, Origin(), ())
+        return self._file(path, _ITSELF, ())
 
     def text(self, text: str | bytes, directory: Path) -> MapNode:
         """Return the document in *text*, bases merged; they are relative to *directory*."""

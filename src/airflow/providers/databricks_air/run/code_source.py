@@ -85,7 +85,7 @@ class GitRef(ConfigModel):
     """The commit to pack. Either this or ``branch``."""
 
     retired: ClassVar[Mapping[str, str]] = {
-        "remote": "The local repository is packed: fetch first and name the branch (origin/main) or the commit",
+        "remote": "The local repository is packed: fetch first, then name the branch or the commit",
     }
 
     @classmethod
@@ -107,7 +107,7 @@ class GitRef(ConfigModel):
 class CodeSource(ConfigModel):
     """The directory that is packed and unpacked on every node before the command."""
 
-    root_path: Annotated[Text, AfterValidator(_root_path), Field(min_length=1)]
+    root_path: Annotated[Text, AfterValidator(_root_path), Field(json_schema_extra={"minLength": 1})]
     """The directory to pack. Environment variables and ``~`` are expanded; a relative path starts at the
     directory of this file, and so does one that begins with ``project_root/``."""
 
@@ -117,7 +117,8 @@ class CodeSource(ConfigModel):
     """A directory of a volume, ``/Volumes/…``, to keep the packed code in. Your workspace home when unset."""
 
     include_paths: _IncludePaths | None = None
-    """What to pack of the directory: paths relative to ``root_path``, none leading out of it. Everything when unset."""
+    """What to pack of the directory: paths relative to ``root_path``, none leading out of it.
+    Everything when unset."""
 
     git: GitRef | None = None
     """A branch or a commit to pack instead of the files as they are."""

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -24,7 +23,6 @@ from airflow.providers.databricks_air.run.document import Scalar
 from airflow.providers.databricks_air.run.model import ConfigModel, Conflict, is_set
 from airflow.providers.databricks_air.run.rules import (
     Text,
-    as_text,
     mistake,
     nearest,
     show,
@@ -32,20 +30,15 @@ from airflow.providers.databricks_air.run.rules import (
     whole_number,
 )
 
-__all__ = ["ACCELERATORS", "Compute", "PriorityClass", "node_count"]
+__all__ = ["ACCELERATORS", "PRIORITY_CLASSES", "Compute", "node_count"]
 
 #: Accelerators of one node, by accelerator type.
 ACCELERATORS: Mapping[str, int] = {"GPU_1xA10": 1, "GPU_1xH100": 1, "GPU_8xH100": 8, "GPU_8xB300": 8}
 
+#: How a run competes for the accelerators of a pool.
+PRIORITY_CLASSES = ("BEST_EFFORT", "NORMAL", "CRITICAL")
+
 _RETIRED_TYPES = {"a10": "GPU_1xA10", "a10g": "GPU_1xA10", "h100_80gb": "GPU_8xH100", "h100": "GPU_8xH100"}
-
-
-class PriorityClass(str, Enum):
-    """How a run competes for the accelerators of a pool."""
-
-    BEST_EFFORT = "BEST_EFFORT"
-    NORMAL = "NORMAL"
-    CRITICAL = "CRITICAL"
 
 
 def _accelerator(value: str) -> str:
@@ -60,15 +53,11 @@ def _accelerator(value: str) -> str:
     )
 
 
-def _priority(value: object) -> object:
-    if isinstance(value, PriorityClass):
-        return value
-    text = as_text(value).strip().upper()
-    if text not in PriorityClass.__members__:
-        raise mistake(
-            f"{show(value)} is not a priority class", f"One of {', '.join(PriorityClass.__members__)}"
-        )
-    return PriorityClass(text)
+def _priority(value: str) -> str:
+    name = value.strip().upper()
+    if name not in PRIORITY_CLASSES:
+        raise mistake(f"{show(value)} is not a priority class", f"One of {', '.join(PRIORITY_CLASSES)}")
+    return name
 
 
 class Compute(ConfigModel):
@@ -80,15 +69,26 @@ class Compute(ConfigModel):
     """The node type: ``GPU_1xA10``, ``GPU_1xH100``, ``GPU_8xH100`` or ``GPU_8xB300``; the number in it is
     the number of accelerators of one node. Upper and lower case matter."""
 
-    num_accelerators: Annotated[int, BeforeValidator(whole_number(1)), Field(ge=1)]
+    num_accelerators: Annotated[
+        int, BeforeValidator(whole_number(1)), Field(json_schema_extra={"minimum": 1})
+    ]
     """How many accelerators the run gets in all: a multiple of the accelerators of one node. The run
     gets ``num_accelerators`` divided by that many nodes."""
 
-    pool_id: Annotated[Text, AfterValidator(trimmed(255)), Field(max_length=255)] | None = None
+    pool_id: (
+        Annotated[Text, AfterValidator(trimmed(255)), Field(json_schema_extra={"maxLength": 255})] | None
+    ) = None
     """The id of a GPU pool (provisioned capacity) to run in, at most 255 characters. Without it the run
     takes serverless capacity."""
 
-    priority_class: Annotated[PriorityClass, BeforeValidator(_priority)] | None = None
+    priority_class: (
+        Annotated[
+            Text,
+            AfterValidator(_priority),
+            Field(json_schema_extra={"enum": [*PRIORITY_CLASSES, *map(str.lower, PRIORITY_CLASSES)]}),
+        ]
+        | None
+    ) = None
     """How the run competes for the pool: ``BEST_EFFORT`` (may be preempted), ``NORMAL`` or ``CRITICAL``;
     case does not matter. Needs ``pool_id``."""
 

@@ -22,13 +22,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from airflow.providers.databricks_air.run.code_source import CodeSource, GitRef, resolve_root
-from airflow.providers.databricks_air.run.compute import Compute, PriorityClass, node_count
+from airflow.providers.databricks_air.run.compute import Compute, node_count
 from airflow.providers.databricks_air.run.containers import Container, ContainerVariables, container_conflicts
 from airflow.providers.databricks_air.run.document import MapNode, from_python
 from airflow.providers.databricks_air.run.environment import DockerImage, Environment
 from airflow.providers.databricks_air.run.errors import FieldError
 from airflow.providers.databricks_air.run.model import REQUIRED, ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.permission import Permission, PermissionLevel
+from airflow.providers.databricks_air.run.permission import Permission
 from airflow.providers.databricks_air.run.rules import (
     FreeForm,
     RunName,
@@ -54,8 +54,6 @@ __all__ = [
     "Environment",
     "GitRef",
     "Permission",
-    "PermissionLevel",
-    "PriorityClass",
     "RunConfig",
     "resolve_root",
 ]
@@ -98,7 +96,8 @@ class RunConfig(ConfigModel):
     """
 
     experiment_name: RunName
-    """The name of the run and of its MLflow experiment: letters, digits, ``-`` and ``_``, at most 100 characters."""
+    """The name of the run and of its MLflow experiment: letters, digits, ``-`` and ``_``,
+    at most 100 characters."""
 
     compute: Compute
     """The accelerators."""
@@ -114,7 +113,8 @@ class RunConfig(ConfigModel):
     the platform."""
 
     env_variables: TextMap = Field(default_factory=dict)
-    """Environment variables for every node. Numbers, ``true`` and ``yes`` keep the text as it is written here."""
+    """Environment variables for every node. Numbers, ``true`` and ``yes`` keep the text
+    as it is written here."""
 
     secrets: SecretMap = Field(default_factory=dict)
     """Environment variables whose values are Databricks secrets, as ``scope/key``. Only the reference is ever
@@ -123,16 +123,20 @@ class RunConfig(ConfigModel):
     code_source: CodeSource | None = None
     """The code to pack and to unpack on every node."""
 
-    max_retries: Annotated[int, BeforeValidator(whole_number(0)), Field(ge=0)] = 3
+    max_retries: Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})] = 3
     """How often the platform starts the run again after a failure; 3 gives up to four attempts, each with its
     own MLflow run. A time-out counts as a failure."""
 
-    timeout_minutes: Annotated[int, BeforeValidator(whole_number(1)), Field(ge=1)] | None = None
+    timeout_minutes: (
+        Annotated[int, BeforeValidator(whole_number(1)), Field(json_schema_extra={"minimum": 1})] | None
+    ) = None
     """The time limit of each attempt in minutes. No limit when unset."""
 
-    idempotency_token: Annotated[Text, AfterValidator(trimmed(64)), Field(max_length=64)] | None = None
-    """A token of your own, at most 64 characters: the platform answers a second submission with the same token
-    with the first run. Leave it out and Airflow's own identity of the task is used."""
+    idempotency_token: (
+        Annotated[Text, AfterValidator(trimmed(64)), Field(json_schema_extra={"maxLength": 64})] | None
+    ) = None
+    """A token of your own, at most 64 characters: the platform answers a second submission with the
+    same token with the first run. Leave it out and Airflow's own identity of the task is used."""
 
     parameters: FreeForm = Field(default_factory=dict)
     """Hyperparameters, nested as you like; the command finds them as a YAML file."""
@@ -155,8 +159,11 @@ class RunConfig(ConfigModel):
     permissions: tuple[Permission, ...] = ()
     """Who else may see or manage the run."""
 
-    usage_policy_name: Annotated[Text, AfterValidator(trimmed(127)), Field(max_length=127)] | None = None
-    """The usage policy that pays for the run, by name, at most 127 characters. Not with ``usage_policy_id``."""
+    usage_policy_name: (
+        Annotated[Text, AfterValidator(trimmed(127)), Field(json_schema_extra={"maxLength": 127})] | None
+    ) = None
+    """The usage policy that pays for the run, by name, at most 127 characters.
+    Not with ``usage_policy_id``."""
 
     usage_policy_id: (
         Annotated[Text, AfterValidator(_policy_id), Field(json_schema_extra={"pattern": _UUID})] | None

@@ -81,7 +81,7 @@ _PATTERNS = (
         _USER,
     ),
     _pattern(
-        r"Xid\b.*?\b(?:48|63|64|79|94|95)\b",
+        r"\bXid(?: \(PCI:[^)]*\))?[:\s]+(?:48|63|64|79|94|95)\b",
         "a GPU reported a hardware error (Xid)",
         "the accelerator is at fault, not the code; run it again",
         _INFRA,
@@ -161,7 +161,7 @@ _PATTERNS = (
         _INFRA,
     ),
     _pattern(
-        r"(?i)signal 9\b|\bSIGKILL\b|^(?:.*: line \d+:\s+\d+ )?Killed\b|exitcode\s*: -9\b",
+        r"(?i)signal 9\b|\bSIGKILL\b|^(?:.*: line \d+:\s+\d+ )?Killed(?:$|\s{2,})|exitcode\s*: -9\b",
         "the process was killed (SIGKILL)",
         "most often main memory: use fewer data loader workers or a smaller cache",
         _USER,

@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ __all__ = [
 #: What one document may hold after aliases and bases are expanded. The AIR client refuses an effective
 #: document over 1 MiB; the other two keep memory and time small whatever the input.
 MAX_CHARACTERS = 1024 * 1024
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 MAX_DEPTH = 64
 
 #: Python refuses to print longer integers, and no field needs them.
@@ -155,12 +156,12 @@ def scalar_text(value: str | int | float | bool | None) -> str:
 
 
 def _float_text(value: float) -> str:
-    if value != value:
+    if math.isnan(value):
         return ".nan"
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
     text = repr(value)
-    # YAML 1.1 readers (PyYAML in the training script) take `1e-05` for text; `1.0e-05` is a number everywhere.
+    # YAML 1.1 readers, PyYAML in the training script for one, take `1e-05` for text but not `1.0e-05`.
     mantissa, mark, exponent = text.partition("e")
     return f"{mantissa}.0e{exponent}" if mark and "." not in mantissa else text
 
@@ -215,7 +216,7 @@ def _python_entry(key: Any, value: Any, origin: Origin, path: Path, budget: Budg
 def _python_scalar(value: Any, origin: Origin, path: Path) -> Scalar:
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         value = value.isoformat()
     elif isinstance(value, os.PathLike):
         value = os.fspath(value)

@@ -84,16 +84,20 @@ class Environment(ConfigModel):
     """The software that the run finds: a base version with packages, or an image of your own."""
 
     dependencies: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = ()
-    """Lines for pip, such as ``torch==2.3.0`` or ``-r /Workspace/…/requirements.txt``, installed on every node
-    before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``, relative to
-    this file, is read and put in its place."""
+    """Lines for pip, such as ``torch==2.3.0`` or ``-r /Workspace/…/requirements.txt``, installed on every
+    node before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``,
+    relative to this file, is read and put in its place."""
 
-    version: Annotated[Text, AfterValidator(_version)] | None = None
-    """The base environment: digits such as ``5``, or a managed one such as ``databricks_ai_v5``. The platform's
-    default when unset."""
+    version: (
+        Annotated[Text, AfterValidator(_version), Field(json_schema_extra={"type": ["string", "integer"]})]
+        | None
+    ) = None
+    """The base environment: digits such as ``5``, or a managed one such as ``databricks_ai_v5``. The
+    platform's default when unset."""
 
     unity_catalog_image: Image | None = None
-    """An image in Unity Catalog, ``catalog.schema.image:tag``, instead of ``dependencies`` and ``version``."""
+    """An image in Unity Catalog, ``catalog.schema.image:tag``, instead of ``dependencies``
+    and ``version``."""
 
     docker_image: DockerImage | None = None
     """An image of a Docker registry (older form), instead of ``dependencies`` and ``version``. Prefer

@@ -51,8 +51,8 @@ class FieldError:
 
     def __str__(self) -> str:
         """Render as ``file:line: path: message. hint``."""
-        line = "" if self.line is None else f"{self.line}: " if self.file else f"line {self.line}: "
-        where = f"{self.file}:{line or ' '}" if self.file else line
+        place = [self.file or "line", str(self.line)] if self.line else [self.file] if self.file else []
+        where = f"{(':' if self.file else ' ').join(place)}: " if place else ""
         what = f"{self.path}: {self.message}" if self.path else self.message
         return f"{where}{what}. {self.hint}" if self.hint else f"{where}{what}"
 

@@ -21,12 +21,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow.providers.databricks_air.run.bases import Composer
+from airflow.providers.databricks_air.run.code_source import resolve_root
 from airflow.providers.databricks_air.run.config import RunConfig
 from airflow.providers.databricks_air.run.document import (
     MAX_CHARACTERS,
     ListNode,
     MapNode,
     Node,
+    Scalar,
     from_python,
     locate,
     path_text,
@@ -49,16 +51,18 @@ def load_run_config(
     *,
     overrides: Mapping[str, Any] | Sequence[str] | None = None,
     base_dir: Path | None = None,
+    check_code: bool = False,
 ) -> RunConfig:
     """Load a run configuration.
 
     :param source: a file (:class:`~pathlib.Path`), YAML text (``str``), the fields as a mapping, or a
         configuration that is loaded already.
-    :param overrides: values to replace, by path: ``{"compute.num_accelerators": 16, "parameters.lr": 0.1}``, or
-        ``["compute.num_accelerators=16"]`` with YAML behind the first ``=``. List items are addressed by
+    :param overrides: values to replace, by path: ``{"compute.num_accelerators": 16, "parameters.lr": 0.1}``,
+        or ``["compute.num_accelerators=16"]`` with YAML behind the first ``=``. List items are addressed by
         position, ``permissions[0].level``.
     :param base_dir: where relative paths in the configuration start. The directory of the file when None,
         or the working directory when there is no file.
+    :param check_code: whether the directory of ``code_source`` must exist here and now.
     :raises ConfigError: with every mistake at once, each with its file and line where there is one.
     """
     directory = _directory(source, base_dir)
@@ -74,6 +78,8 @@ def load_run_config(
     modern.deprecations.extend(old)
     mistakes += [*wrong, *modern.mistakes]
     config = _validated(document, modern, mistakes)
+    if check_code:
+        mistakes += _missing_code(document, modern, directory)
     _check_size(document, config, mistakes)
     if mistakes or config is None:
         raise ConfigError(_ordered(mistakes, str(source) if isinstance(source, Path) else None))
@@ -116,6 +122,20 @@ def _validated(document: MapNode, modern: Modern, mistakes: list[FieldError]) ->
             if (found.path, found.file) not in known:
                 mistakes.append(found)
     return None
+
+
+def _missing_code(document: MapNode, modern: Modern, directory: Path) -> list[FieldError]:
+    source = modern.document.get("code_source")
+    root_path = source.get("root_path") if isinstance(source, MapNode) else None
+    if not isinstance(root_path, Scalar) or not root_path.text.strip() or "\0" in root_path.text:
+        return []
+    try:
+        resolve_root(root_path.text, directory)
+    except ConfigError as error:
+        place = modern.source_path(("code_source", "root_path"))
+        origin = locate(document, place)
+        return [FieldError(path_text(place), item.message, item.hint, *origin) for item in error.errors]
+    return []
 
 
 def _values(node: Node) -> Any:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from math import comb
 from typing import NamedTuple
@@ -57,7 +57,7 @@ def record_key(identity: str) -> int:
     return int.from_bytes(raw, "little")
 
 
-def digest_of(keys: Sequence[int]) -> str:
+def digest_of(keys: Collection[int]) -> str:
     """Return the digest of the keys that were printed: 11 characters for four keys, 16 KiB at most."""
     groups = min(len(keys) // GROUP_SIZE + 1, MOST_GROUPS)
     counts, sums = [0] * groups, [0] * groups
@@ -88,25 +88,32 @@ def printed_of(digest: str, keys: Iterable[int]) -> Recalled:
     printed: set[int] = set()
     doubtful = 0
     for (count, low, high), found in zip(cells, members, strict=True):
-        late = _late(found, len(found) - count, (sum(found) - (high << 32 | low)) & SUM_MASK)
-        if late is None:
+        old = _printed_in(found, count, high << 32 | low)
+        if old is None:
             doubtful += len(found)
         else:
-            printed.update(found)
-            printed.difference_update(late)
+            printed |= old
     return Recalled(printed, doubtful)
 
 
-def _late(found: list[int], late: int, difference: int) -> tuple[int, ...] | None:
-    """Return the members that were not printed, or None when that cannot be told."""
+def _printed_in(found: list[int], count: int, total: int) -> set[int] | None:
+    """Return the members that were printed, ``count`` with that sum; None when it cannot be told."""
+    late = len(found) - count
     if late < 0:
         # The service has forgotten records meanwhile; what it still has is older than the digest.
-        return ()
+        return set(found)
+    if count == 0:
+        return set()
+    missing = (sum(found) - total) & SUM_MASK
     if late == 0:
-        return () if difference == 0 else None
-    if comb(len(found), late - 1) > MOST_STEPS:
+        return set(found) if missing == 0 else None
+    smaller = min(count, late)
+    if comb(len(found), smaller - 1) > MOST_STEPS:
         return None
-    return _with_sum(found, late, difference)
+    part = _with_sum(found, smaller, total if smaller == count else missing)
+    if part is None:
+        return None
+    return set(part) if smaller == count else set(found).difference(part)
 
 
 def _with_sum(numbers: list[int], size: int, total: int) -> tuple[int, ...] | None:

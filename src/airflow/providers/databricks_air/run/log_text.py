@@ -30,10 +30,10 @@ _UNSAFE = re.compile(
 
 
 def safe_lines(body: str) -> list[str]:
-    """Return the printable lines of one record: one, unless the record has line feeds inside.
+    r"""Return the printable lines of one record: one, unless the record has line feeds inside.
 
     What a carriage return overwrites on a terminal (a progress bar) is left out, colours stay, other
-    control characters become visible (``\\x07``), a line of more than ``LONGEST_LINE`` characters is cut.
+    control characters become visible (``\x07``), a line of more than ``LONGEST_LINE`` characters is cut.
     """
     if body.isprintable() and len(body) <= LONGEST_LINE:
         return [body]

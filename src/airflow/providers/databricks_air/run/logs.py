@@ -31,6 +31,9 @@ OVERLAP = 30
 """Seconds by which a record may be late, and still be printed."""
 
 MOST_REMEMBERED = 200_000
+BUSY = 2_000
+SWEEP_EVERY = 10
+QUICK_OVERLAP = 2
 NOTICE = -1
 """The node of a line that is said by this package and not by the run."""
 
@@ -85,9 +88,9 @@ def log_record(raw: Mapping[str, Any]) -> LogRecord:
 class NodeLog:
     """What is known of the log of one node in one attempt.
 
-    Read it from ``floor`` on, give every page to ``take`` and call ``rest`` after the last page. After a
-    resume, while ``recalling``, give the pages to ``recall`` instead: that reading prints nothing and
-    ends in ``settle``.
+    Read it from ``since`` on, give every page to ``take``, and call ``rest`` now and then. After a resume,
+    while ``recalling``, read from ``floor`` on and give the pages to ``recall`` instead: that reading
+    prints nothing and ends in ``settle``.
 
     :param node: rank of the node.
     :param attempt: number of the attempt.
@@ -106,6 +109,8 @@ class NodeLog:
         self._by_second: dict[int, list[int]] = {}
         self._digest = ""
         self._recalled: dict[int, int] = {}
+        self._swept_at = 0.0
+        self._sweeping = True
 
     @property
     def recalling(self) -> bool:
@@ -138,12 +143,28 @@ class NodeLog:
             LogLine(node, attempt, text, time_ns) for time_ns, _, body in fresh for text in safe_lines(body)
         ]
 
+    def since(self, now: float, *, whole: bool = False) -> int:
+        """Return the second from which on a new reading should start.
+
+        While a log is busy, only a reading every ``SWEEP_EVERY`` seconds goes back all the way, so that the
+        same thousands of records are not read over and over.
+
+        :param now: epoch seconds.
+        :param whole: go back all the way in any case.
+        """
+        self._sweeping = whole or len(self._seen) < BUSY or now - self._swept_at >= SWEEP_EVERY
+        if self._sweeping:
+            self._swept_at = now
+            return self.floor
+        return max(self.floor, self._latest(now) - QUICK_OVERLAP)
+
     def rest(self, now: float) -> None:
-        """Move the floor after a complete reading.
+        """Move the floor up to what the current reading has reached.
 
         :param now: epoch seconds. The clock of a node may have been ahead and set back since.
         """
-        self._raise_floor(self._next_floor(now))
+        if self._sweeping:
+            self._raise_floor(max(self.floor, self._latest(now) - OVERLAP))
 
     def recall(self, records: Iterable[LogRecord]) -> bool:
         """Remember one page of the seconds before the resume; False when no later page can matter."""
@@ -168,16 +189,9 @@ class NodeLog:
         """Forget a recalling that did not come to its end."""
         self._recalled = {}
 
-    def to_json(self, now: float) -> list[Any]:
-        """Return the position as JSON values.
-
-        :param now: epoch seconds.
-        """
-        if self._digest:
-            return [self.floor, self.newest, self.printed, self._digest]
-        floor = self._next_floor(now)
-        keys = [key for second, keys in self._by_second.items() if second >= floor for key in keys]
-        return [floor, self.newest, self.printed, digest_of(keys)]
+    def to_json(self) -> list[Any]:
+        """Return the position as JSON values."""
+        return [self.floor, self.newest, self.printed, self._digest or digest_of(self._seen)]
 
     @classmethod
     def from_json(cls, node: int, attempt: int, value: list[Any]) -> NodeLog:
@@ -191,9 +205,8 @@ class NodeLog:
         printed_of(log._digest, ())
         return log
 
-    def _next_floor(self, now: float) -> int:
-        latest = min(self.newest // SECOND, int(now))
-        return max(self.floor, latest - OVERLAP)
+    def _latest(self, now: float) -> int:
+        return min(self.newest // SECOND, int(now))
 
     def _raise_floor(self, floor: int) -> None:
         self.floor = floor

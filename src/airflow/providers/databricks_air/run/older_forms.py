@@ -147,7 +147,7 @@ def _local_git(source: MapNode, path: Path, modern: Modern) -> MapNode:
 def inline_requirements(
     document: MapNode, directory: FilePath
 ) -> tuple[MapNode, list[FieldError], list[FieldError]]:
-    """Return *document* with a requirements file put in the place of its path, what is wrong, and what is old.
+    """Return *document* with a requirements file in the place of its path, what is wrong, what is old.
 
     :param directory: where a relative path starts.
     """
@@ -167,7 +167,8 @@ def inline_requirements(
     try:
         content = _requirements(directory / name, entry.origin)
     except ConfigError as error:
-        return document, list(error.errors), []
+        without = _with(document, "environment", _without(environment, ["dependencies"]))
+        return without, list(error.errors), []
     mistakes = []
     if "version" in environment.entries and "version" in content:
         hint = f"Keep the version in {name} or in environment.version"

@@ -24,7 +24,6 @@ from airflow.providers.databricks_air.run.document import (
     Node,
     Origin,
     Path,
-    Scalar,
     from_python,
     path_text,
 )
@@ -107,7 +106,7 @@ def _named(key: str, error: FieldError) -> FieldError:
 
 
 def _replaced(node: Node | None, path: Path, value: Node, done: Path) -> Node:
-    """Return *node* with *value* at *path*; what is missing on the way is made. *node* itself stays as it is."""
+    """Return *node* with *value* at *path*; what is missing on the way is made. *node* stays as it is."""
     if not path:
         return value
     part, rest = path[0], path[1:]
@@ -117,7 +116,7 @@ def _replaced(node: Node | None, path: Path, value: Node, done: Path) -> Node:
     key = str(part)
     inner = _replaced(entries[key].node if key in entries else None, rest, value, (*done, part))
     entries[key] = Entry(
-        entries[key].key if key in entries else part, inner, _ORIGIN if not rest else _origin(inner)
+        entries[key].key if key in entries else part, inner, _ORIGIN if not rest else inner.origin
     )
     return MapNode(entries, node.origin if isinstance(node, MapNode) else _ORIGIN)
 
@@ -132,7 +131,3 @@ def _replaced_item(node: Node | None, index: int, rest: Path, target: tuple[Node
     inner = _replaced(items[index] if index < len(items) else None, rest, value, done)
     items[index : index + 1] = [inner]
     return ListNode(items, node.origin if isinstance(node, ListNode) else _ORIGIN)
-
-
-def _origin(node: Node) -> Origin:
-    return node.origin if isinstance(node, Scalar | MapNode | ListNode) else _ORIGIN

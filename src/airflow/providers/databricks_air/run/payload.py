@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["submit_body", "validate_body"]
 
 _ENVIRONMENT_KEY = "default"
-_DEFAULT_CHANNEL = "CLIENT-GPU-6"
+_DEFAULT_CHANNEL = "6"
 _CHANNEL_PREFIX = "CLIENT-GPU-"
 _CHANNEL_VARIABLE = "DATABRICKS_DL_RUNTIME_IMAGE"
 _MANAGED_PREFIX = "databricks_ai_v"
@@ -82,8 +82,8 @@ def validate_body(config: RunConfig, *, launch_dir: str, token: str) -> dict[str
         "timeout_minutes": config.timeout_minutes,
         "usage_policy_name": config.usage_policy_name,
         "usage_policy_id": config.usage_policy_id,
-        "env_variables": dict(config.env_variables or {}),
-        "secrets": dict(config.secrets or {}),
+        "env_variables": dict(config.env_variables),
+        "secrets": dict(config.secrets),
     }
     return {
         "task": _ai_runtime_task(config, launch_dir, None),
@@ -93,14 +93,15 @@ def validate_body(config: RunConfig, *, launch_dir: str, token: str) -> dict[str
 
 
 def _ai_runtime_task(config: RunConfig, launch_dir: str, code_source_path: str | None) -> dict[str, Any]:
-    image = config.environment.unity_catalog_image if config.environment else None
+    docker = config.environment.docker_image
     optional = {
         "mlflow_run": config.mlflow_run_name,
         "mlflow_experiment_directory": config.mlflow_experiment_directory,
         "mlflow_artifact_location": config.mlflow_artifact_location,
         "code_source_path": code_source_path,
         "priority_class": config.compute.priority_class,
-        "unity_catalog_image_path": image,
+        "unity_catalog_image_path": config.environment.unity_catalog_image,
+        "docker_image_url": docker and docker.url,
     }
     return {
         "experiment": config.experiment_name,
@@ -132,18 +133,18 @@ def _deployment(config: RunConfig, launch_dir: str) -> dict[str, Any]:
 
 def _environment(config: RunConfig) -> dict[str, Any]:
     """Return the ``spec`` of the only environment: a channel or a managed base, and the dependencies."""
-    declared = config.environment
-    version = declared.version if declared and declared.version else _default_channel()
+    version = config.environment.version or _default_channel()
     spec: dict[str, Any] = (
         {"base_environment": f"workspace-base-environments/{version}"}
         if version.startswith(_MANAGED_PREFIX)
         else {"environment_version": version}
     )
-    if declared and declared.dependencies:
-        spec["dependencies"] = list(declared.dependencies)
+    if config.environment.dependencies:
+        spec["dependencies"] = list(config.environment.dependencies)
     return spec
 
 
 def _default_channel() -> str:
     """Return the channel of a run that names none; the variable is the one that ``databricks air`` reads."""
-    return os.environ.get(_CHANNEL_VARIABLE, _DEFAULT_CHANNEL).removeprefix(_CHANNEL_PREFIX)
+    set_here = os.environ.get(_CHANNEL_VARIABLE, "").strip().removeprefix(_CHANNEL_PREFIX)
+    return set_here or _DEFAULT_CHANNEL

@@ -15,38 +15,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, Field
 
 from airflow.providers.databricks_air.run.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.rules import Text, as_text, forbid, mistake, nearest, show, trimmed
+from airflow.providers.databricks_air.run.rules import Text, forbid, mistake, nearest, show, trimmed
 
-__all__ = ["Permission", "PermissionLevel"]
+__all__ = ["LEVELS", "Permission"]
+
+#: What a principal may do with a run.
+LEVELS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER")
 
 _PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 
 
-class PermissionLevel(str, Enum):
-    """What a principal may do with the run."""
-
-    CAN_VIEW = "CAN_VIEW"
-    CAN_MANAGE_RUN = "CAN_MANAGE_RUN"
-    CAN_MANAGE = "CAN_MANAGE"
-    IS_OWNER = "IS_OWNER"
-
-
-def _level(value: object) -> object:
-    if isinstance(value, PermissionLevel):
-        return value
-    text = as_text(value).strip()
-    if text in PermissionLevel.__members__:
-        return PermissionLevel(text)
-    known = list(PermissionLevel.__members__)
-    close = nearest(text, known)
+def _level(value: str) -> str:
+    name = value.strip()
+    if name in LEVELS:
+        return name
+    close = nearest(name, LEVELS)
     raise mistake(
-        f"{show(value)} is not a level", f"Did you mean {close}?" if close else f"One of {', '.join(known)}"
+        f"{show(value)} is not a level", f"Did you mean {close}?" if close else f"One of {', '.join(LEVELS)}"
     )
 
 
@@ -62,7 +52,7 @@ class Permission(ConfigModel):
     service_principal_name: Annotated[Text, AfterValidator(trimmed())] | None = None
     """A service principal, by application id. Exactly one of the three names."""
 
-    level: Annotated[PermissionLevel, BeforeValidator(_level)]
+    level: Annotated[Text, AfterValidator(_level), Field(json_schema_extra={"enum": list(LEVELS)})]
     """``CAN_VIEW``, ``CAN_MANAGE_RUN``, ``CAN_MANAGE`` or ``IS_OWNER``."""
 
     @classmethod

@@ -19,17 +19,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from airflow.providers.databricks_air.run.config import RunConfig
 from airflow.providers.databricks_air.run.document import Path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.rules import nearest
 
-__all__ = ["Field", "all_fields", "find_field", "parse_path", "root"]
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["Field", "all_fields", "find_field", "named_field", "parse_path", "root"]
+
+_KINDS = {
+    "free": "mapping of names of your own",
+    "list": "list",
+    "mapping": "mapping",
+    "number": "whole number",
+    "text": "text",
+}
 
 _SEGMENT = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,6}\])*)(?:\.|\Z)")
 
@@ -65,11 +76,35 @@ class Field:
         """Whether a document must have the field."""
         return self.info is not None and self.info.is_required()
 
+    @property
+    def default(self) -> object:
+        """The value of the field when a document says nothing; None when there is none worth telling."""
+        if (
+            self.info is None
+            or self.info.default_factory
+            or self.info.default in (PydanticUndefined, None, ())
+        ):
+            return None
+        return self.info.default
+
+    @property
+    def summary(self) -> str:
+        """Kind and presence in a few words: ``whole number, default 3``."""
+        needed = (
+            "required" if self.required else "optional" if self.default is None else f"default {self.default}"
+        )
+        return f"{_KINDS[self.kind]}, {needed}"
+
+    @property
+    def text(self) -> str:
+        """The documentation as one or more paragraphs, each on one line."""
+        return "\n\n".join(" ".join(part.split()) for part in self.doc.split("\n\n"))
+
 
 @cache
 def root() -> Field:
     """Return the whole document as a field."""
-    return _model_field("", RunConfig, RunConfig.__doc__ or "", None)
+    return _model_field("", RunConfig, (RunConfig.__doc__ or "").partition("\n\n")[0], None)
 
 
 def all_fields(start: Field | None = None) -> Iterator[Field]:
@@ -108,7 +143,8 @@ def find_field(path: Path) -> tuple[Field, Path]:
 
     :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
     """
-    current, clean = root(), []
+    current = root()
+    clean: list[str | int] = []
     for position, part in enumerate(path):
         if current.kind == "free":
             return current, (*clean, *path[position:])
@@ -116,6 +152,20 @@ def find_field(path: Path) -> tuple[Field, Path]:
         clean.append(key)
         current = following
     return current, tuple(clean)
+
+
+def named_field(text: str) -> Field:
+    """Return the field that a person means; positions in lists may be left out (``permissions.level``).
+
+    :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
+    """
+    current = root()
+    path = parse_path(text)
+    for part in path:
+        if isinstance(part, int) or part.isdecimal() or current.kind == "free":
+            continue
+        current, _ = _step(current.item or current, part, path)
+    return current
 
 
 def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int]:
@@ -131,9 +181,11 @@ def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int
         if part in known:
             return known[part], part
     if not current.children:
-        raise ConfigError(
-            [FieldError(path_text(path), f"{current.path} holds one value, nothing is below it")]
+        message, hint = (
+            f"{current.path} holds one value, nothing is below it",
+            f"Address {current.path} itself",
         )
+        raise ConfigError([FieldError(path_text(path), message, hint)])
     names = sorted(current.children)
     close = nearest(str(part), names)
     where = current.path or "the document"

@@ -141,7 +141,7 @@ def _text(value: str, indent: str | None) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    if not _SAFE.match(value) or value != value.strip() or value[0] in "-" and value[1:2] in ("", " ", "-"):
+    if not _SAFE.match(value) or value != value.strip() or (value[0] == "-" and value[1:2] in ("", " ", "-")):
         return False
     return (
         value != "..." and not value.startswith("... ") and resolve(value) == value and not _is_yaml11(value)

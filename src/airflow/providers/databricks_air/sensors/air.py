@@ -27,9 +27,17 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
-from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError
+from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError, ServiceError
 from airflow.providers.databricks_air.api.watch import Ended
-from airflow.providers.databricks_air.endings import TIMED_OUT, ending_error, parse_run_id, task_errors
+from airflow.providers.databricks_air.endings import (
+    ENDS_TASK,
+    GAVE_UP,
+    TIMED_OUT,
+    ending_error,
+    parse_run_id,
+    task_error,
+)
+from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.run.result import run_result
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
@@ -53,7 +61,8 @@ class AirRunSensor(BaseSensorOperator):
 
     :param run_id: id of the run. (templated)
     :param databricks_air_conn_id: the connection to the workspace.
-    :param deferrable: wait in the triggerer instead of on a worker, looking every ``poke_interval`` seconds.
+    :param deferrable: wait in the triggerer instead of on a worker.
+    :param poke_interval: seconds between two looks at the run's state, wherever it waits.
     """
 
     template_fields: Sequence[str] = ("run_id",)
@@ -85,9 +94,11 @@ class AirRunSensor(BaseSensorOperator):
         """
         if not self.deferrable:
             return super().execute(context)
-        with task_errors():
+        try:
             run_id = parse_run_id(self.run_id)
             self.hook.get_credentials()
+        except ENDS_TASK as error:
+            raise task_error(error) from None
         self.defer(
             trigger=AirRunTrigger(
                 run_id=run_id,
@@ -108,35 +119,33 @@ class AirRunSensor(BaseSensorOperator):
         why, message = str(event.get("why")), str(event.get("message") or "")
         if why in TIMED_OUT:
             raise AirflowSensorTimeout(f"Run {event['run_id']} has not ended after {self.timeout:.0f} s")
-        with task_errors():
-            if why in ("missing", "denied"):
-                raise ending_error(Ended(why, None, message=message), self.hook.host)  # type: ignore[arg-type]
+        if why in GAVE_UP:
+            raise AirServiceError(message)
         self.run_id = int(event["run_id"])
         result = self.poke(context)
         return result.xcom_value if result else super().execute(context)
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow gives it
+    def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once; trouble on the way to the workspace is no outcome.
 
         :raises AirRunFailedError: when the run has ended without success.
+        :raises AirServiceError: when the workspace keeps refusing to show the run.
         """
-        with task_errors():
-            run_id = parse_run_id(self.run_id)
-            try:
-                run = self._look(run_id)
-            except (AuthError, NotFoundError):
-                raise
-            except ApiError as error:
-                self.log.warning("Run %s cannot be seen at the moment, waiting goes on: %s", run_id, error)
-                return PokeReturnValue(is_done=False)
-            self.log.info("Run %s: %s", run_id, run.phase)
-            if not run.is_terminal:
-                return PokeReturnValue(is_done=False)
-            if not run.is_success:
-                raise ending_error(Ended("terminal", run), self.hook.host)
-            output = self._output(run)
-            result = run_result(self.hook.host, run, output.mlflow_experiment_id, output.mlflow_run_id)
-            return PokeReturnValue(is_done=True, xcom_value=result)
+        try:
+            run = self._look(parse_run_id(self.run_id))
+        except ServiceError as error:
+            self.log.warning("Run %s cannot be seen at the moment, waiting goes on: %s", self.run_id, error)
+            return PokeReturnValue(is_done=False)
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+        self.log.info("Run %s: %s", run.run_id, run.phase)
+        if not run.is_terminal:
+            return PokeReturnValue(is_done=False)
+        if not run.is_success:
+            raise ending_error(Ended("terminal", run), self.hook.host)
+        output = self._output(run)
+        result = run_result(self.hook.host, run, output.mlflow_experiment_id, output.mlflow_run_id)
+        return PokeReturnValue(is_done=True, xcom_value=result)
 
     def _look(self, run_id: int) -> Run:
         """Ask for the state; a refusal counts only when it is repeated."""

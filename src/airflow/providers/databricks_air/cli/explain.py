@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""``explain``: tell what a field of the run configuration means."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.databricks_air.run.schema_paths import Field
+
+__all__ = ["configure", "run"]
+
+_WIDTH = 88
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "field",
+        nargs="?",
+        default="",
+        metavar="FIELD",
+        help="such as compute.accelerator_type; all fields without it",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the documentation of one field, or of all; return 2 when there is no such field."""
+    from airflow.providers.databricks_air.run.errors import ConfigError
+    from airflow.providers.databricks_air.run.schema_paths import named_field, root
+
+    try:
+        field = named_field(args.field) if args.field else root()
+    except ConfigError as error:
+        for item in error.errors:
+            print(item, file=sys.stderr)
+        return 2
+    print("\n".join(_lines(field)))
+    return 0
+
+
+def _lines(field: Field) -> Iterator[str]:
+    if field.path:
+        yield f"{field.path} ({field.summary})"
+    for paragraph in plain_doc(field).split("\n\n"):
+        yield textwrap.fill(paragraph, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    inner = field.item or field
+    if inner.children:
+        yield ""
+        yield "Fields:"
+        width = max(map(len, inner.children))
+        for name, child in inner.children.items():
+            yield f"  {name:<{width}}  {child.summary}"
+
+
+def plain_doc(field: Field) -> str:
+    """Return the documentation of a field without markup."""
+    return field.text.replace("``", "")

