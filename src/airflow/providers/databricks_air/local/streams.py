@@ -18,11 +18,12 @@ import json
 import time
 from array import array
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["LogFaults", "Record", "Stream", "Streams"]
@@ -68,15 +69,21 @@ class LogFaults:
 
         :raises ValueError: naming the field, the value and the rule.
         """
-        kinds = {"late": (int, float), "record_ids": bool}
-        for name, value in document.items() if isinstance(document, Mapping) else [("", document)]:
-            if name not in {item.name for item in fields(cls)}:
+        if not isinstance(document, Mapping):
+            raise ValueError(f"log faults {document!r}: must be a mapping")
+        names = [item.name for item in fields(cls)]
+        for name, value in document.items():
+            kind = bool if name == "record_ids" else float if name == "late" else int
+            number = (
+                kind is not bool and isinstance(value, (int, float)) and value >= 0 and value == kind(value)
+            )
+            if name not in names:
+                raise ValueError(f"log fault field {name!r}: not one of {', '.join(names)}")
+            if not (number or (kind is bool and isinstance(value, bool))):
                 raise ValueError(
-                    f"log fault field {name!r}: not one of {', '.join(i.name for i in fields(cls))}"
+                    f"log fault field {name!r}: {value!r} must be a {kind.__name__}, not negative"
                 )
-            if not isinstance(value, kinds.get(name, int)) or (name != "record_ids" and not value >= 0):
-                raise ValueError(f"log fault field {name!r}: {value!r} must be a number that is not negative")
-        return cls(**document) if isinstance(document, Mapping) else cls()
+        return cls(**document)
 
 
 class Stream:
