@@ -33,6 +33,13 @@ export UV_CACHE_DIR := $(shell [ -n "$(UV_HOME)" ] && mkdir -p "$(UV_HOME)" 2>/d
 	&& echo "$(UV_HOME)" || echo "$(CURDIR)/.cache/uv")
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_NO_PROGRESS := 1
+# uv trusts what the machine trusts and asks the index that pip asks, where the machine says so.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 # A real Airflow is half a dozen processes that import it; without bytecode each takes a minute.
 export UV_COMPILE_BYTECODE := 1
 

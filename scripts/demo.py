@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -155,13 +156,27 @@ def connection_of(local: subprocess.Popen[str]) -> str:
     raise DemoError(f"the local AI Runtime ended with code {local.wait()}")
 
 
+def keep(process: subprocess.Popen[str], log: Path) -> None:
+    """Write what a process still says into a file, until it ends.
+
+    :param process: its output is a pipe.
+    :param log: the file.
+    """
+    assert process.stdout is not None
+    with log.open("w", encoding="utf-8") as file:
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+
+
 def failure_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield the exceptions of a JSON record as Python shows them, the cause first.
 
     :param record: a line of Airflow's log.
     """
     for error in reversed(record.get("exception") or []):
-        for frame in error["frames"]:
+        # What this package raises on purpose says what to do; where it was raised does not help.
+        for frame in [] if error["exc_type"].startswith("Air") else error["frames"]:
             yield f'File "{frame["filename"]}", line {frame["lineno"]}, in {frame["name"]}'
         yield f"{error['exc_type']}: {error['exc_value']}"
 
@@ -170,20 +185,27 @@ class Story:
     """Tells the log of ``airflow dags test`` as a newcomer wants to read it."""
 
     OURS = re.compile(r"(airflow\.task\.operators\.)?airflow\.providers\.databricks_air\b|task\.stdout$")
-    TASK = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
+    TASK = re.compile(r"\[DAG TEST\] (starting|end) task(?: task)?_id=(\S+)")
+
+    def __init__(self) -> None:
+        self.in_task = False
 
     def tell(self, line: str) -> None:
         """Show a line if it is part of the story.
 
-        :param line: a JSON record; anything else is Airflow talking to itself.
+        :param line: a JSON record, or what a task prints.
         """
         try:
             record: dict[str, Any] = json.loads(line)
         except ValueError:
+            if self.in_task:
+                say(f"  {line.rstrip()}")
             return
         event, logger, level = (str(record.get(key, "")) for key in ("event", "logger", "level"))
         if task := self.TASK.match(event):
-            say(f"\n{BOLD}Task {task[1]}{PLAIN}")
+            self.in_task = task[1] == "starting"
+            if self.in_task:
+                say(f"\n{BOLD}Task {task[2]}{PLAIN}")
         elif level in {"error", "critical"}:
             say("\n".join(f"  {part}" for part in [*event.splitlines(), *failure_lines(record)]), RED)
         elif self.OURS.match(logger):
@@ -218,18 +240,24 @@ def demo(folder: Path) -> int:
     say("Run configuration", BOLD)
     say(f"  {os.path.relpath(EXAMPLES / 'train.yaml')}")
     text = (EXAMPLES / "train.yaml").read_text(encoding="utf-8")
-    say("".join(f"    {line}\n" for line in text.splitlines() if not line.startswith("#")).strip("\n"))
+    say(
+        "".join(
+            f"    {line}\n" for line in text.splitlines() if line.strip() and not line.startswith("#")
+        ).rstrip()
+    )
     say("\nLocal AI Runtime", BOLD)
     program = "airflow.providers.databricks_air"
     with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
         env[CONNECTION] = connection_of(server)
+        threading.Thread(target=keep, args=(server, folder / "local.log"), daemon=True).start()
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")
         migrate(env)
         log = folder / "airflow.log"
         code = run_dag(env, log)
     if code:
-        kept = shutil.copy(log, f"{folder}.log")
-        say(f"\nThe Dag failed, see above; all that Airflow said is in {kept}", RED)
+        kept = Path(f"{folder}.log")
+        kept.write_bytes(log.read_bytes() + (folder / "local.log").read_bytes())
+        say(f"\nThe Dag failed, see above; all that Airflow and the local AI Runtime said is in {kept}", RED)
         return code
     say(f"\nDone in {time.monotonic() - begin:.0f} s; everything is stopped.", BOLD)
     say(NEXT.rstrip())

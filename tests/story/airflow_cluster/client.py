@@ -77,8 +77,18 @@ class AirflowClient:
         self._token: str | None = None
 
     def unpause(self, dag_id: str, timeout: float = 180.0) -> None:
-        """Wait until the Dag is known, then unpause it."""
-        wait_for(lambda: self._exists(f"/dags/{dag_id}"), f"Dag {dag_id} to be parsed", timeout, every=1.0)
+        """Wait until the Dag is known, then unpause it.
+
+        :raises ImportError: when a Dag file cannot be imported.
+        """
+
+        def ask() -> bool:
+            broken = self._call("GET", "/importErrors")["import_errors"]
+            if broken:
+                raise ImportError("\n".join(one["stack_trace"] for one in broken))
+            return self._exists(f"/dags/{dag_id}")
+
+        wait_for(ask, f"Dag {dag_id} to be parsed", timeout, every=1.0)
         self._call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:

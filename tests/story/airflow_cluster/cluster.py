@@ -89,8 +89,7 @@ class AirflowCluster:
 
     def start(self) -> None:
         """Start everything and return when Airflow calls itself healthy."""
-        self.home.mkdir(parents=True)
-        (self.home / "dags").mkdir()
+        (self.home / "dags").mkdir(parents=True, exist_ok=True)
         (self.home / "passwords.json").write_text(json.dumps(dict([ADMIN])))
         pid_file = str(self._database.pid_file)
         self._reaper = subprocess.Popen(

@@ -191,9 +191,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "mapped",
         "one of ten mapped tasks loses its process",
-        Outcome(
-            "Each index has a run of its own. The next try of the killed one follows its run.", runs=10
-        ),
+        Outcome("Each index has a run of its own. The next try of the killed one follows its run.", runs=10),
         modes=("sync", "deferrable"),
         trials=2,
         shape="mapped",

@@ -24,7 +24,7 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 """
 
-_SOURCE = '''
+_SOURCE = """
 from airflow.providers.databricks_air.operators.air import AirRunOperator
 
 
@@ -52,7 +52,7 @@ def train(cls=AirRunOperator, **kwargs):
         "retry_delay": timedelta(seconds=1),
         **kwargs,
     }}
-    return cls(**given)
+    return cls(**{{name: value for name, value in given.items() if value is not None}})
 
 
 for mode in ("sync", "deferrable"):
@@ -66,14 +66,14 @@ for mode in ("sync", "deferrable"):
         train(deferrable=deferrable)
         Sibling(task_id="sibling")
     with DAG(f"timed_{{mode}}_{slot}", **common):
-        train(deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=30))
+        train(deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=40))
     with DAG(f"mapped_{{mode}}_{slot}", **common):
         given = [config("{{{{ run_id }}}}-" + str(index)) for index in range(10)]
-        partial = train(AirRunOperator.partial, config=None, deferrable=deferrable, retries=5)
+        partial = train(AirRunOperator.partial, config=None, deferrable=deferrable)
         partial.expand(config=given)
-'''
+"""
 
-_STOCK = '''
+_STOCK = """
 from airflow.providers.databricks.operators.databricks import DatabricksSubmitRunOperator
 
 for mode in ("sync", "deferrable"):
@@ -82,13 +82,13 @@ for mode in ("sync", "deferrable"):
             task_id="train",
             databricks_conn_id={conn_id!r},
             json={{
-                "run_name": "{{{{{{{{ run_id }}}}}}}}",
+                "run_name": "{{{{ run_id }}}}",
                 "environments": [{{"environment_key": "default", "spec": {{"environment_version": "6"}}}}],
                 "tasks": [{{
                     "task_key": "train",
                     "environment_key": "default",
                     "ai_runtime_task": {{
-                        "experiment": "{{{{{{{{ run_id }}}}}}}}",
+                        "experiment": "{{{{ run_id }}}}",
                         "deployments": [{{
                             "command_path": "/Workspace/Users/you@example.com/stock/command.sh",
                             "compute": {{"accelerator_type": "GPU_1xA10", "accelerator_count": 1}},
@@ -102,7 +102,7 @@ for mode in ("sync", "deferrable"):
             retries=5,
             retry_delay=timedelta(seconds=1),
         )
-'''
+"""
 
 
 def dag_id(shape: str, mode: str, slot: int) -> str:
@@ -123,4 +123,4 @@ def source(slot: int, conn_id: str, code: str | None) -> str:
 
 def stock_source(slot: int, conn_id: str) -> str:
     """Return the Dag file of a slot with the stock provider's operator."""
-    return _HEAD + _STOCK.replace("{{{{{{{{", "{{{{").replace("}}}}}}}}", "}}}}").format(slot=slot, conn_id=conn_id)
+    return _HEAD + _STOCK.format(slot=slot, conn_id=conn_id)

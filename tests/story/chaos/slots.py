@@ -27,6 +27,8 @@ __all__ = ["Slot"]
 class Slot:
     """A local AI Runtime of its own, on a port that stays.
 
+    ``launch_requests`` says how many requests a launch takes, the first look at the new run included.
+
     :param number: names it.
     :param directory: where its state is kept.
     """
@@ -34,6 +36,7 @@ class Slot:
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
         self.conn_id = f"air_{number}"
+        self.launch_requests = 0
         self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
         self.air.start()
 

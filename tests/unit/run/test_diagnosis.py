@@ -79,7 +79,7 @@ from airflow.providers.databricks_air.run.states import Run, RunState
         ("/tmp/command.sh: line 1: torchrunn: command not found", "not installed", CauseKind.USER_CODE),
         ("ModuleNotFoundError: No module named 'flash_attn'", "module", CauseKind.USER_CODE),
         (
-            "torch.distributed.DistStoreError: Timed out after 601 seconds waiting for clients (TCPStore timeout)",
+            "torch.distributed.DistStoreError: Timed out after 601 seconds (TCPStore timeout)",
             "find each other",
             CauseKind.INFRASTRUCTURE,
         ),

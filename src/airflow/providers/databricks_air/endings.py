@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -25,11 +26,13 @@ from airflow.providers.databricks_air.exceptions import (
     AirConfigError,
     AirRunCancelledError,
     AirRunFailedError,
+    AirRunFailedForGoodError,
     AirRunTimeoutError,
     AirServiceError,
 )
+from airflow.providers.databricks_air.run.diagnosis import CauseKind, deserves_retry, kind_of_failure
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.failure import failure_message
+from airflow.providers.databricks_air.run.failure import NOTHING_FOUND, Findings, failure_message
 from airflow.providers.databricks_air.run.result import page_url
 
 __all__ = ["ENDS_TASK", "GAVE_UP", "TIMED_OUT", "ending_error", "parse_run_id", "task_error", "tell"]
@@ -56,22 +59,35 @@ def task_error(error: Exception) -> Exception:
     return error.with_traceback(None)
 
 
-def ending_error(ended: Ended, host: str) -> AirRunFailedError | AirServiceError:
+def ending_error(
+    ended: Ended,
+    host: str,
+    findings: Findings = NOTHING_FOUND,
+    retry_on: Collection[CauseKind] | None = None,
+) -> AirRunFailedError | AirServiceError:
     """Return the error that a watch without success ends the task with.
 
     :param ended: how the watch ended.
     :param host: the workspace URL.
+    :param findings: what the run's log says about its end.
+    :param retry_on: the kinds of causes after which Airflow may try again; None for all.
     """
     run = ended.run
     if ended.why in ("missing", "denied") or run is None:
         return AirServiceError(ended.message or "the run was never seen")
     url = page_url(host, run)
+    error: type[AirRunFailedError]
     if ended.why in TIMED_OUT:
-        return AirRunTimeoutError(
-            f"{ended.message}\nAI Runtime run {run.run_id} was {run.phase}\nRun page: {url}"
-        )
-    kind = AirRunCancelledError if run.state.result == "CANCELED" else AirRunFailedError
-    return kind(failure_message(run, url))
+        cause = CauseKind.TIMEOUT if ended.why == "expired" else CauseKind.CAPACITY
+        message = f"{ended.message}\nAI Runtime run {run.run_id} was {run.phase}\nRun page: {url}"
+        error = AirRunTimeoutError
+    else:
+        cause = kind_of_failure(run, findings.diagnosis)
+        message = failure_message(run, url, findings)
+        error = AirRunCancelledError if run.state.result == "CANCELED" else AirRunFailedError
+    if deserves_retry(cause, retry_on):
+        return error(message)
+    return AirRunFailedForGoodError(f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on")
 
 
 def parse_run_id(value: Any) -> int:
@@ -92,4 +108,4 @@ def tell(log: Any, event: Event) -> None:
         log.log(logging.WARNING if event.is_trouble else logging.INFO, "%s", event.text)
     elif isinstance(event, Lines):
         for line in event.lines:
-            log.info("%s", line)
+            log.info("%s", line.text)

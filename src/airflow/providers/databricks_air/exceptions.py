@@ -20,6 +20,7 @@ __all__ = [
     "AirConfigError",
     "AirRunCancelledError",
     "AirRunFailedError",
+    "AirRunFailedForGoodError",
     "AirRunInterruptedError",
     "AirRunTimeoutError",
     "AirServiceError",
@@ -36,6 +37,10 @@ class AirServiceError(AirflowException):
 
 class AirRunFailedError(AirflowException):
     """The run ended without success; the message starts with the reason."""
+
+
+class AirRunFailedForGoodError(AirRunFailedError, AirflowFailException):
+    """The run ended without success for a cause that ``retry_on`` does not list: Airflow does not try again."""
 
 
 class AirRunCancelledError(AirRunFailedError):

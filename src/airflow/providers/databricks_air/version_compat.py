@@ -31,8 +31,10 @@ __all__ = [
     "StateStore",
     "ask_own_state",
     "async_connection",
+    "read_own_xcom",
     "read_owner",
     "state_store",
+    "write_own_xcom",
 ]
 
 _VERSION = Version(Version(_airflow_version).base_version)
@@ -135,13 +137,41 @@ def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
     :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
     :param key: key of the XCom.
     """
+    value = read_own_xcom(ti, key)
+    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
+
+
+def read_own_xcom(ti: Any, key: str) -> Any:
+    """Return an XCom of a task instance; None when there is none.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    """
     from airflow.providers.common.compat.sdk import XCom
 
-    value = XCom.get_one(
-        key=key,
-        dag_id=ti.dag_id,
-        task_id=ti.task_id,
-        run_id=ti.run_id,
-        map_index=-1 if ti.map_index is None else ti.map_index,
-    )
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
+    return XCom.get_one(key=key, **_own(ti))
+
+
+def write_own_xcom(ti: Any, key: str, value: Any) -> None:
+    """Keep an XCom of a task instance, over an older one.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    :param value: JSON values.
+    """
+    from airflow.providers.common.compat.sdk import XCom
+
+    XCom.set(key=key, value=value, **_own(ti))
+
+
+def _own(ti: Any) -> dict[str, Any]:
+    return {
+        "dag_id": ti.dag_id,
+        "task_id": ti.task_id,
+        "run_id": ti.run_id,
+        "map_index": -1 if ti.map_index is None else ti.map_index,
+    }

@@ -18,7 +18,7 @@ there already; send what is missing; submit.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -97,7 +97,7 @@ def launch(
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
     planned = prepare(client, config, token=token, base_dir=base_dir)
-    ready = ask(client, planned, make_directories=True)
+    ready = ask(client, planned, _checks_and_directories(client, planned))
     upload(client, ready.files)
     run_id = client.perform(calls.submit_run(ready.body)).run_id
     created(run_id)
@@ -131,29 +131,23 @@ def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path
     return Launch(config, token, files)
 
 
-def ask(client: SyncClient, planned: Launch, *, make_directories: bool = False) -> Launch:
-    """Ask everything that the upload and the submission depend on, side by side.
+def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]] = ()) -> Launch:
+    """Ask what the upload and the submission depend on, side by side; nothing is changed.
 
     :param client: the workspace.
     :param planned: the launch.
-    :param make_directories: also make the directories that are missing.
+    :param beside: more to do at the same time.
     :returns: the launch with what is present already, and with the id of the usage policy.
-    :raises ConfigError: when the workspace refuses the configuration.
+    :raises ConfigError: when the usage policy does not exist.
     """
     config, files = planned.config, planned.files
-    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
     questions: list[Callable[[], Any]] = [
         partial(_policy, client, config),
         partial(_present_snapshot, client, files.snapshot_path),
         *(partial(storage.present_files, client, path) for path in files.directories),
     ]
-    orders = [partial(storage.make_directory, client, path) for path in files.directories]
-    checks = [
-        partial(ask_server, client, body),
-        partial(_experiment_directory, client, config.mlflow_experiment_directory, make=make_directories),
-    ]
-    policy, *present = Together().run([*questions, *checks, *(orders if make_directories else ())])
-    found = frozenset[str]().union(*present[: len(questions) - 1])
+    policy, *present = Together().run([*questions, *beside])
+    found = {path: size for sizes in present[: len(questions) - 1] for path, size in sizes.items()}
     return replace(planned, files=replace(files, present=found), usage_policy_id=policy)
 
 
@@ -177,19 +171,29 @@ def _policy(client: SyncClient, config: RunConfig) -> str | None:
     return usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None
 
 
-def _present_snapshot(client: SyncClient, path: str | None) -> frozenset[str]:
-    return frozenset({path}) if path and storage.file_exists(client, path) else frozenset()
+def _present_snapshot(client: SyncClient, path: str | None) -> dict[str, int]:
+    return storage.present_file(client, path) if path else {}
 
 
-def _experiment_directory(client: SyncClient, path: str | None, *, make: bool) -> None:
+def _checks_and_directories(client: SyncClient, planned: Launch) -> list[Callable[[], None]]:
+    """Return what must have happened before the upload."""
+    config, files = planned.config, planned.files
+    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
+    return [
+        partial(ask_server, client, body),
+        partial(_experiment_directory, client, config.mlflow_experiment_directory),
+        *(partial(storage.make_directory, client, path) for path in files.directories),
+    ]
+
+
+def _experiment_directory(client: SyncClient, path: str | None) -> None:
     """Look at the directory of the MLflow experiment, and make it if it is missing."""
     if not path:
         return
     try:
         kind = client.perform(calls.get_status(path)).get("object_type")
     except NotFoundError:
-        if make:
-            storage.make_directory(client, path)
+        storage.make_directory(client, path)
         return
     if kind != "DIRECTORY":
         what = f"{path!r} is a {kind}, not a directory"

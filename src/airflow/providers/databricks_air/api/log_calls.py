@@ -32,6 +32,7 @@ __all__ = [
     "list_artifacts",
     "list_volume",
     "log_page",
+    "log_tail",
     "mlflow_run",
     "read_signed",
     "read_volume",
@@ -107,30 +108,38 @@ class SignedAddress:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def log_page(
-    run_id: int, node: int, attempt: int, *, since: int = 0, token: str = "", ascending: bool = True
-) -> Call[LogPage]:
-    """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``: one page of a node's log.
+def log_page(run_id: int, node: int, attempt: int, *, since: int = 0, token: str = "") -> Call[LogPage]:
+    """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``: one page of a node's log, oldest first.
 
     :param run_id: id of the run.
     :param node: rank of the node.
     :param attempt: number of the attempt, counted from 0.
     :param since: epoch seconds of the earliest record; 0 for all that are stored.
     :param token: continues an earlier page.
-    :param ascending: oldest first; newest first otherwise.
     """
-    query = {
-        "ref.attempt_number": str(attempt),
-        "filter.node_index": str(node),
-        "ascending": "true" if ascending else "false",
-        "page_size": str(PAGE_SIZE),
-    }
+    query = {"ascending": "true", "page_size": str(PAGE_SIZE)}
     if since > 0:
         query["from"] = str(since)
     if token:
         query["page_token"] = token
+    return _log_call(run_id, node, attempt, query)
+
+
+def log_tail(run_id: int, node: int, attempt: int, count: int) -> Call[LogPage]:
+    """The same endpoint: the last records of a node's log, newest first.
+
+    :param run_id: id of the run.
+    :param node: rank of the node.
+    :param attempt: number of the attempt, counted from 0.
+    :param count: how many at most.
+    """
+    return _log_call(run_id, node, attempt, {"ascending": "false", "page_size": str(count)})
+
+
+def _log_call(run_id: int, node: int, attempt: int, query: Mapping[str, str]) -> Call[LogPage]:
+    which = {"ref.attempt_number": str(attempt), "filter.node_index": str(node)}
     path = f"/api/2.0/ai-training/workflows/by-run-id/{run_id}/logs"
-    return Call("GET", path, _read_page, query=query)
+    return Call("GET", path, _read_page, query={**which, **query})
 
 
 def mlflow_run(mlflow_run_id: str) -> Call[MlflowRun]:

@@ -83,7 +83,7 @@ class LogFeed:
         """Seconds to leave the source alone because it failed; 0 when it did not."""
         if not self._failures or self.done:
             return 0.0
-        grown = FAILURE_DELAY * 2 ** min(self._failures - 1, 10)
+        grown: float = FAILURE_DELAY * 2 ** min(self._failures - 1, 10)
         return max(self._asked_to_wait, min(grown, LONGEST_FAILURE_DELAY))
 
     def use_artifacts(self, why: str) -> None:
@@ -141,8 +141,6 @@ class LogFeed:
         """End here, or ask the artifacts once more when the endpoint had nothing."""
         if self._pages is not None and not self._pages.printed:
             self.use_artifacts("the log endpoint has nothing")
-            # What a finished attempt has stored is there at once.
-            self._empty = EMPTY_POLLS_AT_END - 1
         else:
             self.done = True
 

@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from airflow.providers.databricks_air.api.calls import Call
 from airflow.providers.databricks_air.api.log_feed import LogFeed
 from airflow.providers.databricks_air.run.logs import NOTICE, LogLine
 from airflow.providers.databricks_air.run.states import Attempt, Run
 
-__all__ = ["LogCursor", "LogStream"]
+__all__ = ["LogCursor", "LogNodes", "LogStream", "parse_log_nodes"]
 
 SHORTEST_DELAY = 2.0
 DRAIN_DELAY = 1.0
@@ -38,12 +38,31 @@ VERSION = 1
 LogCursor = dict[str, Any]
 """A position in the log of a run: JSON values, a few kilobytes."""
 
+LogNodes = tuple[int, ...] | Literal["all"]
+"""The ranks of the nodes to read."""
+
+
+def parse_log_nodes(value: object) -> LogNodes:
+    """Read what an author wrote: a rank, several, or ``"all"``.
+
+    :raises ValueError: when it is none of these.
+    """
+    if value == "all":
+        return "all"
+    listed: list[Any] = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    if not listed or not all(type(rank) is int and rank >= 0 for rank in listed):
+        raise ValueError(
+            f"log_nodes: {value!r} is not a choice of nodes. "
+            'Write a rank such as 0, a list such as [0, 3], or "all"'
+        )
+    return tuple(sorted(set(listed)))
+
 
 class LogStream:
     """The log lines of a run as they come, each once.
 
     :param run_id: id of the run.
-    :param nodes: ranks of the nodes to read.
+    :param nodes: ranks of the nodes to read. With more than one, every line says which one it is from.
     :param cursor: where to go on; None for the beginning. One that cannot be read counts as None.
     :param longest_delay: seconds between two polls of a quiet log.
     :param now: returns epoch seconds.
@@ -52,14 +71,14 @@ class LogStream:
     def __init__(
         self,
         run_id: int,
-        nodes: Iterable[int] = (0,),
+        nodes: LogNodes = (0,),
         cursor: Mapping[str, Any] | None = None,
         *,
         longest_delay: float = 30.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.run_id = run_id
-        self.nodes = tuple(sorted(set(nodes)))
+        self.nodes = nodes
         self._longest_delay = max(longest_delay, DRAIN_DELAY)
         self._now = now
         self._feeds: dict[tuple[int, int], LogFeed] = {}
@@ -81,11 +100,6 @@ class LogStream:
         return self._delay
 
     @property
-    def prefixes(self) -> bool:
-        """Whether a line must say which node it is from."""
-        return len(self.nodes) > 1
-
-    @property
     def cursor(self) -> LogCursor:
         """The position behind the lines that ``poll`` has returned, for another stream to go on."""
         return {
@@ -105,7 +119,8 @@ class LogStream:
         :return: new lines, oldest first within a node and attempt; some thousands at most.
         """
         lines: list[LogLine] = []
-        for feed, attempt in self._open_feeds(run):
+        nodes = tuple(range(run.nodes)) if self.nodes == "all" else self.nodes
+        for feed, attempt in self._open_feeds(run, nodes):
             if not feed.done:
                 if self._endpoint_refused:
                     feed.use_artifacts(self._endpoint_refused)
@@ -113,22 +128,22 @@ class LogStream:
                 self._endpoint_refused = self._endpoint_refused or feed.refused
                 lines += self._switch(feed) if came else ()
                 lines += came
-        if len(self.nodes) > 1:
-            lines.sort(key=lambda line: (line.attempt, line.time_ns))
+        if len(nodes) > 1:
+            lines = _interleaved(lines)
         self._pace(run, bool(lines))
         if run.is_terminal and all(feed.done for feed in self._feeds.values()):
             self._drained = True
             lines += self._nothing_at_all(run)
         return lines
 
-    def _open_feeds(self, run: Run) -> list[tuple[LogFeed, Attempt]]:
+    def _open_feeds(self, run: Run, nodes: tuple[int, ...]) -> list[tuple[LogFeed, Attempt]]:
         # An attempt that ended without a start has never written anything.
         started = [
             attempt
             for attempt in run.attempts
             if not attempt.state.is_waiting and (attempt.start_time or not attempt.state.is_terminal)
         ]
-        return [(self._feed(node, attempt), attempt) for attempt in started for node in self.nodes]
+        return [(self._feed(node, attempt), attempt) for attempt in started for node in nodes]
 
     def _feed(self, node: int, attempt: Attempt) -> LogFeed:
         key = (node, attempt.number)
@@ -178,7 +193,16 @@ class LogStream:
             return
         self._endpoint_refused = str(cursor.get("refused") or "")
         self._said = set(cursor.get("said") or ())
-        self._feeds = {(feed.node, feed.attempt): feed for feed in feeds if feed.node in self.nodes}
+        self._feeds = {(feed.node, feed.attempt): feed for feed in feeds}
+
+
+def _interleaved(lines: list[LogLine]) -> list[LogLine]:
+    """Order the lines of several nodes by time, and name the node in each."""
+    lines.sort(key=lambda line: (line.attempt, line.time_ns))
+    return [
+        line if line.node == NOTICE else line._replace(text=f"[node {line.node}] {line.text}")
+        for line in lines
+    ]
 
 
 def _has_ended(run: Run, attempt: Attempt) -> bool:

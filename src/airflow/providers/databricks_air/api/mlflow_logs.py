@@ -85,11 +85,8 @@ class ChunkSource:
         :raises ApiError: when something cannot be read.
         """
         self.is_behind = False
-        if not (yield from self._find()):
-            if not ended or not self._mlflow_run_id:
-                return []
-            # A listing may lag behind; what it does not show may be there all the same.
-            self._directory = f"logs/node_{self.node}"
+        if not (yield from self._find()) and not (ended and self._mlflow_run_id):
+            return []
         chunks = yield from self._chunks()
         if not chunks and not self._offset:
             chunks = {0: None}
@@ -98,6 +95,22 @@ class ChunkSource:
         has_grown = size is None or size > self._offset
         data = (yield from self._part(self._chunk)) if has_grown else b""
         return self._lines(data, is_last=self._chunk >= last, ended=ended)
+
+    def tail(self) -> Generator[Call[Any], Any, list[LogLine]]:
+        """Return the last lines, some thousands at most.
+
+        :raises ApiError: when something cannot be read.
+        """
+        if not (yield from self._find()):
+            return []
+        chunks = yield from self._chunks()
+        self._chunk = max(chunks, default=0)
+        self._offset = max(0, (chunks.get(self._chunk) or 0) - PART)
+        first = self._offset
+        data = yield from self._part(self._chunk)
+        lines = self._lines(data, is_last=True, ended=True)
+        # The part may begin within a line.
+        return lines[1:] if first else lines
 
     def _lines(self, data: bytes, *, is_last: bool, ended: bool) -> list[LogLine]:
         """Cut bytes into lines and move the position behind the last complete one."""
@@ -143,7 +156,7 @@ class ChunkSource:
         return bool(self._directory)
 
     def _chunks(self) -> Generator[Call[Any], Any, dict[int, int | None]]:
-        entries = yield from self._list(self._directory)
+        entries = yield from self._list(self._place)
         found = ((_CHUNK.fullmatch(entry.name), entry) for entry in entries if not entry.is_dir)
         return {int(match.group(1)): entry.size for match, entry in found if match}
 
@@ -167,7 +180,7 @@ class ChunkSource:
             token = listing.next_token
 
     def _part(self, chunk: int) -> Generator[Call[Any], Any, bytes]:
-        path = f"{self._directory}/logs-{chunk}.chunk.txt"
+        path = f"{self._place}/logs-{chunk}.chunk.txt"
         volume = self._volume()
         try:
             if volume:
@@ -183,6 +196,11 @@ class ChunkSource:
                 return b""
             raise
         return data
+
+    @property
+    def _place(self) -> str:
+        """The directory of the node; a listing may lag behind, so the older layout is tried without one."""
+        return self._directory or f"logs/node_{self.node}"
 
     def _volume(self) -> str:
         """The path below ``/Volumes`` where the artifacts are, empty for the workspace's own store."""

@@ -25,7 +25,7 @@ from airflow.providers.databricks_air.api.errors import ConflictError, NotFoundE
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.client import SyncClient
 
-__all__ = ["add_file", "file_exists", "in_volume", "make_directory", "parent", "present_files", "write_file"]
+__all__ = ["add_file", "in_volume", "make_directory", "parent", "present_file", "present_files", "write_file"]
 
 # A server that is silent for so long has lost the upload; the time of the transfer itself does not count.
 _SILENCE = 300.0
@@ -43,28 +43,26 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def file_exists(client: SyncClient, path: str) -> bool:
-    """Return whether a file is at *path*.
+def present_file(client: SyncClient, path: str) -> dict[str, int]:
+    """Return the file at *path* with its size in bytes; nothing if there is none.
 
     :raises ApiError: when the workspace cannot tell.
     """
     try:
         if in_volume(path):
-            client.perform(_head_file(path))
-        else:
-            client.perform(calls.get_status(path))
+            return {path: client.perform(_head_file(path))}
+        return {path: int(client.perform(calls.get_status(path)).get("size") or 0)}
     except NotFoundError:
-        return False
-    return True
+        return {}
 
 
-def present_files(client: SyncClient, directory: str) -> frozenset[str]:
-    """Return the paths of the files directly below a Workspace *directory*; none if it does not exist."""
+def present_files(client: SyncClient, directory: str) -> dict[str, int]:
+    """Return the files directly below a Workspace *directory* with their sizes; none if it does not exist."""
     try:
-        names = client.perform(_list(directory))
+        sizes = client.perform(_list(directory))
     except NotFoundError:
-        return frozenset()
-    return frozenset(f"{directory}/{name}" for name in names)
+        return {}
+    return {f"{directory}/{name}": size for name, size in sizes.items()}
 
 
 def make_directory(client: SyncClient, path: str) -> None:
@@ -101,9 +99,13 @@ def add_file(client: SyncClient, path: str, content: Callable[[], BinaryIO], siz
         return
 
 
-def _head_file(path: str) -> Call[None]:
-    """``HEAD /api/2.0/fs/files{path}``: whether a volume has the file."""
-    return Call("HEAD", f"/api/2.0/fs/files{quote(path)}", _nothing)
+def _head_file(path: str) -> Call[int]:
+    """``HEAD /api/2.0/fs/files{path}``: the size of a file of a volume."""
+
+    def read(answer: Answer) -> int:
+        return int(answer.headers.get("Content-Length") or 0)
+
+    return Call("HEAD", f"/api/2.0/fs/files{quote(path)}", read)
 
 
 def _put_directory(path: str) -> Call[None]:
@@ -116,15 +118,17 @@ def _put_file(path: str, content: Callable[[], BinaryIO]) -> Call[None]:
     return Call("PUT", f"/api/2.0/fs/files{quote(path)}", _nothing, content=content, timeout=_SILENCE)
 
 
-def _list(directory: str) -> Call[frozenset[str]]:
-    """``GET /api/2.0/workspace/list``: the names of the files of a Workspace directory."""
+def _list(directory: str) -> Call[dict[str, int]]:
+    """``GET /api/2.0/workspace/list``: names and sizes of the files of a Workspace directory."""
 
-    def read(answer: Answer) -> frozenset[str]:
+    def read(answer: Answer) -> dict[str, int]:
         entries = answer.json().get("objects") or ()
         # The service may leave /Workspace out of a path, so only the last part is certain.
-        return frozenset(
-            str(entry["path"]).rpartition("/")[2] for entry in entries if entry.get("object_type") == "FILE"
-        )
+        return {
+            str(entry["path"]).rpartition("/")[2]: int(entry.get("size") or 0)
+            for entry in entries
+            if entry.get("object_type") == "FILE"
+        }
 
     return Call("GET", "/api/2.0/workspace/list", read, query={"path": directory})
 

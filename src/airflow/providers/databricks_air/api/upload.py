@@ -16,9 +16,9 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +42,15 @@ class Upload:
     :param artifacts: the files of the launch directory.
     :param snapshot: the code; None for a run without code.
     :param snapshot_path: absolute path of the packed code; None for a run without code.
-    :param present: absolute paths of what is there; the name of its directory, or its own, stands for what is
-        in it.
+    :param present: what is there already, with its size in bytes: the name of its directory, or its own, stands
+        for what is in it.
     """
 
     launch_dir: str
     artifacts: tuple[Artifact, ...]
     snapshot: Snapshot | None = None
     snapshot_path: str | None = None
-    present: frozenset[str] = frozenset()
+    present: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def directories(self) -> list[str]:

@@ -29,6 +29,8 @@ from airflow.providers.databricks_air.api.calls import Call, TaskOutput, get_out
 from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.credentials import Credentials
 from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError
+from airflow.providers.databricks_air.api.metric_lines import MetricLines
+from airflow.providers.databricks_air.run.logs import LogLine
 from airflow.providers.databricks_air.run.narration import Narrator
 from airflow.providers.databricks_air.run.states import Run
 
@@ -48,7 +50,7 @@ class LineSource(Protocol):
         """Seconds until asking again is worth while."""
         ...
 
-    def poll(self, run: Run) -> Generator[Call[Any], Any, list[Any]]:
+    def poll(self, run: Run) -> Generator[Call[Any], Any, list[LogLine]]:
         """Ask for what is new: yields calls, is sent their answers, returns lines."""
         ...
 
@@ -61,6 +63,7 @@ class WatchPlan:
     :param polling_interval: seconds between two looks at the state.
     :param deadline: epoch seconds at which the watch gives up; None for never.
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
+    :param metrics_interval: seconds between two looks at the metrics; None for none.
     :param patience_denied: seconds over which 401 or 403 must be all that is heard before it is believed.
     :param patience_missing: the same for 'does not exist'.
     """
@@ -69,6 +72,7 @@ class WatchPlan:
     polling_interval: float = 30.0
     deadline: float | None = None
     queue_timeout: float | None = None
+    metrics_interval: float | None = None
     patience_denied: float = 300.0
     patience_missing: float = 60.0
 
@@ -96,7 +100,7 @@ class Said:
 class Lines:
     """New lines of the run's own log, in order."""
 
-    lines: list[Any]
+    lines: list[LogLine]
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,7 @@ class _Watch:
         self._run: Run | None = None
         self._outputs: dict[int, TaskOutput] = {}
         self._narrator = Narrator()
+        self._metrics = MetricLines(plan.metrics_interval, now)
         self._refused_since: tuple[type[ApiError], float] | None = None
         self._unreachable_since: float | None = None
 
@@ -220,13 +225,15 @@ class _Watch:
             if self._run is None or not self._run.is_terminal:
                 if self._now() >= look_at:
                     ending, wait = yield from self._look()
-                    look_at = self._now() + wait
+                    # A deadline between two looks is a look.
+                    look_at = self._now() + self._until_deadline(wait)
                     if ending:
                         yield ending
                         return
                 wait = max(0.0, look_at - self._now())
             if self._run is not None:
                 yield from self._read_lines(self._run)
+                yield from self._read_metrics(self._run)
                 if self._run.is_terminal and (self._stream is None or self._stream.drained):
                     yield Ended("terminal", self._run, self._output(self._run))
                     return
@@ -276,6 +283,12 @@ class _Watch:
             lines = yield from self._stream.poll(run)
             if lines:
                 yield Lines(lines)
+
+    def _read_metrics(self, run: Run) -> Generator[Step, Any, None]:
+        if not run.is_terminal:
+            line = yield from self._metrics.poll(self._output(run).mlflow_run_id)
+            if line:
+                yield Said(line)
 
     def _tell_trouble(self, error: ApiError) -> Iterator[Said]:
         if self._unreachable_since is None:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "convert": Command(
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
+    "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.local.command"),
 }
 

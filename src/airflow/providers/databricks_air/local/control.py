@@ -39,12 +39,12 @@ def add_fault(ws: Workspace, request: Request) -> None:
         raise refuse(str(error)) from None
 
 
-def show_faults(ws: Workspace, request: Request) -> dict[str, Any]:
+def show_faults(ws: Workspace, _request: Request) -> dict[str, Any]:
     """``GET /local/faults``."""
     return {"faults": ws.faults.show()}
 
 
-def clear_faults(ws: Workspace, request: Request) -> None:
+def clear_faults(ws: Workspace, _request: Request) -> None:
     """``DELETE /local/faults``: also those of logs and of config:validate."""
     ws.faults.clear()
     ws.config_errors = []
@@ -74,7 +74,7 @@ def add_behaviour(ws: Workspace, request: Request) -> None:
     ws.behaviours.add(plan)
 
 
-def clear_behaviours(ws: Workspace, request: Request) -> None:
+def clear_behaviours(ws: Workspace, _request: Request) -> None:
     """``DELETE /local/behaviours``."""
     ws.behaviours.clear()
 
@@ -87,12 +87,12 @@ def requests(ws: Workspace, request: Request) -> dict[str, Any]:
     return {"requests": found}
 
 
-def clear_requests(ws: Workspace, request: Request) -> None:
+def clear_requests(ws: Workspace, _request: Request) -> None:
     """``DELETE /local/requests``."""
     ws.journal.clear()
 
 
-def runs(ws: Workspace, request: Request) -> dict[str, Any]:
+def runs(ws: Workspace, _request: Request) -> dict[str, Any]:
     """``GET /local/runs``: all runs in the order of their creation, with their submit bodies."""
     shown = []
     for run in ws.runs.values():
@@ -119,7 +119,7 @@ def write_log(ws: Workspace, request: Request) -> None:
         stream.insert(line, float(body["at"]))
 
 
-def stats(ws: Workspace, request: Request) -> dict[str, Any]:
+def stats(ws: Workspace, _request: Request) -> dict[str, Any]:
     """``GET /local/stats``: counts of what lives."""
     return {
         "runs_created": len(ws.runs),

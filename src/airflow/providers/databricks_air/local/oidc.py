@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 
-def reachable(ws: Workspace, request: Request) -> Reply:
+def reachable(_ws: Workspace, _request: Request) -> Reply:
     """``HEAD /``."""
     return Reply(200)
 
 
-def host_metadata(ws: Workspace, request: Request) -> Reply:
+def host_metadata(_ws: Workspace, _request: Request) -> Reply:
     """``GET /.well-known/databricks-config``: 404, as older workspaces answer; clients go on without it."""
     raise Refusal(404, "ENDPOINT_NOT_FOUND", "No host metadata")
 
 
-def authorization_server(ws: Workspace, request: Request) -> dict[str, Any]:
+def authorization_server(ws: Workspace, _request: Request) -> dict[str, Any]:
     """``GET /oidc/.well-known/oauth-authorization-server``."""
     return {
         "issuer": f"{ws.url}/oidc",

@@ -14,11 +14,30 @@
 
 from __future__ import annotations
 
-from airflow.providers.databricks_air.local import control, jobs, logs, oidc, scim, validate, workspace_files
+from airflow.providers.databricks_air.local import (
+    artifacts,
+    control,
+    images,
+    jobs,
+    logs,
+    mlflow_api,
+    multipart,
+    oidc,
+    permissions,
+    policies,
+    pools,
+    scim,
+    validate,
+    volumes,
+    workspace_files,
+)
 from airflow.providers.databricks_air.local.router import Router
 
 __all__ = ["ROUTER"]
 
-_RESOURCES = (scim, oidc, validate, workspace_files, jobs, logs, control)
+_RESOURCES = (
+    *(scim, oidc, validate, workspace_files, volumes, multipart, jobs, logs, mlflow_api, artifacts),
+    *(policies, pools, images, permissions, control),
+)
 
 ROUTER = Router(route for resource in _RESOURCES for route in resource.ROUTES)

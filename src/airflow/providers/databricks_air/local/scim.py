@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 
-def me(ws: Workspace, request: Request) -> dict[str, Any]:
+def me(ws: Workspace, _request: Request) -> dict[str, Any]:
     """``GET /api/2.0/preview/scim/v2/Me``."""
     user = ws.settings.user
     return {

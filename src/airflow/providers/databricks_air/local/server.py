@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import logging
 import socket
 import struct
@@ -210,7 +211,13 @@ class Server:
 
     def _headers(self, reply: Reply) -> dict[str, str]:
         workspace_id = str(self._ws.settings.workspace_id)
-        return {"Content-Type": "application/json", "X-Databricks-Org-Id": workspace_id, **reply.headers}
+        return {
+            "Content-Type": "application/json",
+            "X-Databricks-Org-Id": workspace_id,
+            # Clients tell old runs from new ones by it, so it goes with the time stamps of the runs.
+            "Date": email.utils.formatdate(self._ws.clock.now(), usegmt=True),
+            **reply.headers,
+        }
 
     def _write(self, reply: Reply) -> web.StreamResponse:
         if reply.file is None:

@@ -29,7 +29,11 @@ __all__ = ["Store"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
     kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS points (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, value REAL, timestamp INTEGER, step INTEGER
+);
+CREATE INDEX IF NOT EXISTS points_of_run ON points (run, key);
 """
 _ID_BLOCK = 1000
 
@@ -51,7 +55,7 @@ class Store:
         self._db = sqlite3.connect(directory / "state.db", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute(_SCHEMA)
+        self._db.executescript(_SCHEMA)
         self._next = self._limit = int((self.get("meta", "ids") or {}).get("limit", 1_000_000))
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
@@ -78,6 +82,27 @@ class Store:
             "SELECT key, body FROM documents WHERE kind = ? ORDER BY key", (kind,)
         ).fetchall()
         return ((key, json.loads(body)) for key, body in rows)
+
+    def add_points(self, run: str, points: list[tuple[str, float, int, int]]) -> None:
+        """Append points of metrics: key, value, timestamp, step."""
+        self._db.executemany(
+            "INSERT INTO points (run, key, value, timestamp, step) VALUES (?, ?, ?, ?, ?)",
+            [(run, *point) for point in points],
+        )
+
+    def points(self, run: str, key: str) -> list[tuple[float | None, int, int]]:
+        """Return the points of one metric, in the order they came; not-a-number is ``None``."""
+        query = "SELECT value, timestamp, step FROM points WHERE run = ? AND key = ? ORDER BY id"
+        return self._db.execute(query, (run, key)).fetchall()
+
+    def last_points(self, run: str) -> list[tuple[str, tuple[float | None, int, int]]]:
+        """Return the point with the greatest step of every metric of a run."""
+        query = (
+            "SELECT key, value, timestamp, step FROM points WHERE run = ? ORDER BY key, step, timestamp, id"
+        )
+        return list(
+            {key: (value, at, step) for key, value, at, step in self._db.execute(query, (run,))}.items()
+        )
 
     def next_id(self) -> int:
         """Return a number that was never given before, across restarts too."""

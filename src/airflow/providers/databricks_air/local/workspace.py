@@ -15,18 +15,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.behaviours import Behaviours
 from airflow.providers.databricks_air.local.clock import Clock, RealClock
+from airflow.providers.databricks_air.local.dependencies import dependency_notice
 from airflow.providers.databricks_air.local.faults import Faults
 from airflow.providers.databricks_air.local.journal import Journal
 from airflow.providers.databricks_air.local.lifecycle import Lifecycle
 from airflow.providers.databricks_air.local.mlflow import Mlflow
 from airflow.providers.databricks_air.local.nodes import Nodes
-from airflow.providers.databricks_air.local.runs import Run
+from airflow.providers.databricks_air.local.runs import Attempt, Run
 from airflow.providers.databricks_air.local.store import Store
 from airflow.providers.databricks_air.local.streams import Streams
+from airflow.providers.databricks_air.local.submission import command_paths
 from airflow.providers.databricks_air.local.tokens import Tokens
 from airflow.providers.databricks_air.local.tree import Tree
 from airflow.providers.databricks_air.local.wire import integer, refuse
@@ -35,7 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from airflow.providers.databricks_air.local.multipart import Upload
+
 __all__ = ["Settings", "Workspace"]
+
+
+_POLICIES = {"default": "11111111-2222-3333-4444-555555555555"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,16 @@ class Settings:
     :param retry_wait: seconds between two attempts of a run.
     :param keep_runs: processes may outlive the server.
     :param latency: seconds that every answer is held back.
+    :param install_dependencies: install what a run asks for, into environments that are kept.
+    :param memory_limit: bytes of address space for each process of a node; 0 for no limit.
+    :param cpus: processors for each node; 0 for all.
+    :param requirements_notice: begin logs with the platform's line about a missing requirements file.
+    :param artifact_layout: where logs lie in MLflow: ``new`` (by attempt) or ``old``.
     :param token_seconds: how long a token for client credentials is good.
     :param upload_limit: bytes of the largest file.
     :param secrets: values by ``scope/key``.
+    :param policies: usage policies: ids by name.
+    :param pools: GPU pools by id: accelerator type and count.
     """
 
     user: str = "you@example.com"
@@ -57,9 +72,16 @@ class Settings:
     retry_wait: float = 0.1
     keep_runs: bool = False
     latency: float = 0.0
+    install_dependencies: bool = False
+    memory_limit: int = 0
+    cpus: int = 0
+    requirements_notice: bool = False
+    artifact_layout: str = "new"
     token_seconds: float = 3600.0
     upload_limit: int = 5 * 1024**3
     secrets: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=lambda: dict(_POLICIES))
+    pools: dict[str, tuple[str, int]] = field(default_factory=lambda: {"local-pool": ("GPU_8xH100", 16)})
 
 
 class Workspace:
@@ -79,7 +101,9 @@ class Workspace:
         self.runs_directory = directory / "runs"
         self.workspace_files = Tree(self.store, self.clock, "workspace", alias="Workspace")
         self.volumes = Tree(self.store, self.clock, "volumes")
-        self.store.sweep_blobs(self.workspace_files.blobs() | self.volumes.blobs())
+        self.artifacts = Tree(self.store, self.clock, "artifacts")
+        trees = (self.workspace_files, self.volumes, self.artifacts)
+        self.store.sweep_blobs(set().union(*(tree.blobs() for tree in trees)))
         for path in (f"/Users/{settings.user}", "/Shared"):
             self.workspace_files.mkdirs(path)
         self.volumes.mkdirs("/Volumes")
@@ -92,11 +116,16 @@ class Workspace:
         self.journal = Journal()
         self.config_errors: list[dict[str, str]] = []
         self.secrets = settings.secrets
+        self.uploads: dict[str, Upload] = {}
+        self.images = dict(self.store.all("images"))
+        self.grants = {key: held["grants"] for key, held in self.store.all("grants")}
         self.runs: dict[int, Run] = {}
         self.tasks: dict[int, tuple[Run, int]] = {}
+        self._attempts: dict[str, tuple[Run, Attempt]] = {}
         self.by_token: dict[str, int] = {}
-        for _, document in self.store.all("runs"):
-            self._remember(Run.from_document(document))
+        kept = [Run.from_document(document) for _, document in self.store.all("runs")]
+        for run in sorted(kept, key=attrgetter("run_id")):
+            self._remember(run)
 
     def resume(self) -> None:
         """Take up the runs that were alive when the server stopped."""
@@ -124,13 +153,22 @@ class Workspace:
         self.runs[run.run_id] = run
         for index, attempt in enumerate(run.attempts):
             self.tasks[attempt.run_id] = (run, index)
+            self._attempts[attempt.mlflow_run_id] = (run, attempt)
         token = run.body.get("idempotency_token")
         if token:
             self.by_token[token] = run.run_id
 
+    def attempt_of(self, mlflow_run_id: str) -> tuple[Run, Attempt] | None:
+        """Return the run and the attempt that an MLflow run belongs to."""
+        return self._attempts.get(mlflow_run_id)
+
     def newest_first(self) -> Iterator[Run]:
         """Return all runs, the newest first."""
         return (run for run in reversed(self.runs.values()) if not run.deleted)
+
+    def node_directory(self, run_id: int, attempt: int, rank: int) -> Path:
+        """Return the directory of one node of one attempt."""
+        return self.runs_directory / str(run_id) / f"attempt_{attempt}" / f"node_{rank}"
 
     def tree_of(self, path: str) -> Tree:
         """Return the namespace that a path belongs to."""
@@ -143,7 +181,12 @@ class Workspace:
 
     def preamble(self, run: Run) -> list[str]:
         """Return the lines that the platform writes before the command's own."""
-        return []
+        notice = [] if self.settings.install_dependencies else dependency_notice(run.body)
+        if self.settings.requirements_notice:
+            directory = command_paths(run.air)[0].rpartition("/")[0]
+            line = f"No co-located requirements.yaml at {directory}; skipping requirements.yaml install."
+            notice.insert(0, line)
+        return notice
 
     async def close(self) -> None:
         """Stop everything and close the store."""

@@ -74,7 +74,7 @@ def import_object(ws: Workspace, request: Request) -> dict[str, Any]:
         notebook = content.startswith(_NOTEBOOK_HEADER) and suffix == ".py"
         language = "PYTHON" if notebook else None
         path = path[: -len(suffix)] if notebook else path
-    elif kind in {"RAW"}:
+    elif kind == "RAW":
         language = None
     elif not language and kind == "SOURCE":
         raise refuse("The language of a notebook in format SOURCE is required; use format=AUTO for a file.")

@@ -15,31 +15,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
-from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError, RunNotFoundError
+from airflow.providers.databricks_air.api.errors import NotFoundError, RunNotFoundError
 from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
-    ending_error,
     parse_run_id,
     task_error,
     tell,
 )
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
-from airflow.providers.databricks_air.operators.claim import Claim, identity_of
+from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
 from airflow.providers.databricks_air.operators.config_source import read_config
-from airflow.providers.databricks_air.operators.interruption import Interruption
+from airflow.providers.databricks_air.operators.interruption import Interruption, recover
+from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
+from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
 from airflow.providers.databricks_air.run.result import page_url, run_result
 from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow.providers.databricks_air.api.log_stream import LogNodes, LogStream
     from airflow.providers.databricks_air.run.config import RunConfig
     from airflow.providers.databricks_air.run.states import Run
 
@@ -79,6 +82,16 @@ class AirRunOperator(BaseOperator):
         ``"detach"`` leaves it alive.
     :param on_clear: ``"rerun"`` starts a fresh run after a user cleared the task; ``"adopt"`` follows the
         old one while it is alive or succeeded.
+    :param stream_logs: whether the run's own log is printed into the task's log as it is written.
+    :param log_nodes: which nodes' logs: a rank, a list of ranks, or ``"all"``; with more than one, each line
+        begins with its node.
+    :param retry_on: the causes after which Airflow may try again, of ``"infrastructure"``, ``"capacity"``,
+        ``"timeout"``, ``"user_code"``, ``"configuration"``, ``"cancelled"`` and ``"unknown"``; a failure for
+        another cause ends the task at once. None tries again after every one, as Airflow does.
+    :param push_metrics: whether the result has the final ``metrics`` and ``params`` of the MLflow run, 200 at
+        most.
+    :param log_metrics_interval: seconds between two lines with the newest metrics in the task's log; None for
+        no such lines.
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
@@ -102,9 +115,18 @@ class AirRunOperator(BaseOperator):
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
         durable: bool = True,
+        stream_logs: bool = True,
+        log_nodes: int | Sequence[int] | Literal["all"] = 0,
+        retry_on: Collection[str] | None = None,
+        push_metrics: bool = True,
+        log_metrics_interval: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_choice("on_kill", on_kill, get_args(OnKill))
+        check_choice("on_clear", on_clear, get_args(OnClear))
+        check_positive("polling_interval", polling_interval)
+        check_positive("queue_timeout", queue_timeout)
         self.config_path = config_path
         self.config = config
         self.overrides = overrides
@@ -117,6 +139,11 @@ class AirRunOperator(BaseOperator):
         self.kill_action = on_kill
         self.on_clear = on_clear
         self.durable = durable
+        self.stream_logs = stream_logs
+        self.log_nodes = log_nodes
+        self.retry_on = retry_on
+        self.push_metrics = push_metrics
+        self.log_metrics_interval = log_metrics_interval
         self._interruption: Interruption | None = None
 
     @cached_property
@@ -133,13 +160,15 @@ class AirRunOperator(BaseOperator):
         """
         try:
             config, base_dir = read_config(self, context)
+            check_retry_on(self)
+            nodes = chosen_nodes(self, config.node_count)
             run = self._claim(context, config, base_dir).obtain()
             self._announce(context, run)
             if not self.wait_for_termination:
                 return run_result(self.hook.host, run)
             if self.deferrable and not run.is_terminal:
-                self._defer(run.run_id)
-            return self._finish(self._wait(run.run_id))
+                self._defer(run.run_id, nodes)
+            return self._finish(self._wait(run.run_id, log_stream(self, run.run_id, nodes)), nodes)
         except ENDS_TASK as error:
             raise task_error(error) from None
 
@@ -152,14 +181,45 @@ class AirRunOperator(BaseOperator):
             run_id = int(event["run_id"])
             self._interruption = Interruption(self.hook, context["ti"], self.kill_action, run_id)
             why, message = str(event.get("why")), str(event.get("message") or "")
-            return self._finish(self._ending_of(run_id, why, message))
+            nodes = event.get("log_nodes")
+            stream = log_stream(self, run_id, nodes, event.get("log"))
+            return self._finish(self._ending_of(run_id, why, message, stream), nodes)
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+
+    def dry_run(self) -> None:
+        """Print what a launch would upload and submit; nothing is sent but reads.
+
+        The token, and the name of the launch directory with it, are only known to a running task; examples
+        stand for them unless the configuration has a token.
+
+        :raises AirConfigError: when configuration, code directory or connection must change first.
+        :raises AirServiceError: when the workspace cannot be asked.
+        """
+        try:
+            config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
+            token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
+            print(plan(self.hook.client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
         except ENDS_TASK as error:
             raise task_error(error) from None
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
-        if self._interruption is not None:
-            self._interruption.handle()
+        interruption = self._interruption or recover(self.hook, self.kill_action)
+        if interruption is not None:
+            interruption.handle()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer; where Airflow itself has ended the wait, nobody may be left to end the run.
+
+        :param next_method: ``__fail__`` when the trigger was lost or has run out of its time.
+        """
+        if next_method == "__fail__":
+            why = str((next_kwargs or {}).get("error", "the trigger was lost"))
+            interruption = Interruption(self.hook, context["ti"], self.kill_action, known_run(context))
+            if interruption.is_last_try or "timeout" in why.lower():
+                interruption.give_up(why)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
         ti: Any = context["ti"]
@@ -193,12 +253,12 @@ class AirRunOperator(BaseOperator):
         self.log.info("AI Runtime run %s: %s", run.run_id, url)
         ti: Any = context["ti"]
         ti.xcom_push(key=RUN_PAGE_URL_KEY, value=url)
-        ti.xcom_push(key="run_id", value=run.run_id)
+        ti.xcom_push(key=RUN_ID_KEY, value=run.run_id)
         ti.xcom_push(key=OWNER_KEY, value=[ti.try_number, run.run_id])
         if self._interruption is not None:
             self._interruption.run_id = run.run_id
 
-    def _defer(self, run_id: int) -> NoReturn:
+    def _defer(self, run_id: int, nodes: LogNodes | None) -> NoReturn:
         deadline = None
         if self.execution_timeout is not None:
             deadline = time.time() + self.execution_timeout.total_seconds()
@@ -211,47 +271,44 @@ class AirRunOperator(BaseOperator):
                 queue_timeout=self.queue_timeout,
                 on_kill=self.kill_action,
                 on_clear=self.on_clear,
+                log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
+                metrics_interval=self.log_metrics_interval,
             ),
             method_name="execute_complete",
         )
         raise AssertionError("defer raises")
 
-    def _wait(self, run_id: int) -> Ended:
-        plan = WatchPlan(run_id, self.polling_interval, queue_timeout=self.queue_timeout)
-        for event in watch(self.hook.client, plan, renew=self.hook.get_credentials):
+    def _wait(self, run_id: int, stream: LogStream | None) -> Ended:
+        plan = WatchPlan(
+            run_id,
+            self.polling_interval,
+            queue_timeout=self.queue_timeout,
+            metrics_interval=self.log_metrics_interval,
+        )
+        for event in watch(self.hook.client, plan, stream=stream, renew=self.hook.get_credentials):
             if isinstance(event, Ended):
                 return event
             tell(self.log, event)
         raise AssertionError("a watch ends with Ended")
 
-    def _ending_of(self, run_id: int, why: str, message: str) -> Ended:
+    def _ending_of(self, run_id: int, why: str, message: str, stream: LogStream | None) -> Ended:
         """Return how the watch ended, from the run itself where the run has ended."""
         if why not in GAVE_UP:
-            return self._wait(run_id)
+            return self._wait(run_id, stream)
         try:
             run = self.hook.get_run(run_id)
         except NotFoundError:
             return Ended("missing", None, message=message)
         return Ended("terminal" if run.is_terminal else why, run, message=message)  # type: ignore[arg-type]
 
-    def _finish(self, ended: Ended) -> dict[str, Any]:
+    def _finish(self, ended: Ended, nodes: LogNodes | list[int] | None) -> dict[str, Any]:
         """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
         run = ended.run
-        if run is None or not run.is_success:
-            if ended.why in TIMED_OUT and run is not None:
-                self._cancel(run.run_id)
-            raise ending_error(ended, self.hook.host)
-        output = ended.output
-        if not output.mlflow_run_id and run.latest:
-            output = self._output(run.latest.run_id)
-        return run_result(self.hook.host, run, output.mlflow_experiment_id, output.mlflow_run_id)
-
-    def _output(self, task_run_id: int) -> TaskOutput:
-        try:
-            return self.hook.client.perform(get_output(task_run_id).once())
-        except ApiError:
-            # The MLflow ids are an addition to a run that succeeded.
-            return TaskOutput()
+        if run is not None and run.is_success:
+            return result_of(self, run, ended.output)
+        if ended.why in TIMED_OUT and run is not None:
+            self._cancel(run.run_id)
+        raise failure_of(self, ended, printed=nodes)
 
     def _cancel(self, run_id: int) -> None:
         if self.kill_action == "detach":

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.databricks_air.api.calls import cancel_run, get_run
 from airflow.providers.databricks_air.api.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.run.identity import TaskIdentity
+from airflow.providers.databricks_air.version_compat import state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.states import Run
     from airflow.providers.databricks_air.version_compat import StateStore
 
-__all__ = ["Claim", "identity_of"]
+__all__ = ["RUN_ID_KEY", "Claim", "identity_of", "known_run"]
 
 log = logging.getLogger(__name__)
 
+RUN_ID_KEY = "run_id"
 STORE_KEY = "databricks_air_run"
 # A Date header counts whole seconds, and clocks are compared over a network.
 CLOCK_TOLERANCE = 2.0
@@ -79,6 +81,20 @@ class Record:
     run_id: int
     life: str
     generation: int
+
+
+def known_run(context: Context) -> int | None:
+    """Return the run that this attempt, or an earlier one of the same life, has left a note of.
+
+    :param context: of the running task.
+    """
+    ti: Any = context["ti"]
+    run_id = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID_KEY, map_indexes=ti.map_index)
+    if run_id:
+        return int(run_id)
+    store = state_store(context)
+    value = store.get(STORE_KEY) if store is not None else None
+    return int(value["run_id"]) if isinstance(value, dict) and value.get("run_id") else None
 
 
 @dataclass

@@ -22,19 +22,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, get_current_context
 
 from airflow.providers.databricks_air.api.calls import cancel_run
 from airflow.providers.databricks_air.api.client import SyncClient
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
+from airflow.providers.databricks_air.operators.claim import known_run
 from airflow.providers.databricks_air.ownership import OnKill, Verdict, ask_with_limit, judge_worker
 from airflow.providers.databricks_air.version_compat import KILL_HANDLER_MUST_RAISE, ask_own_state
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 
-__all__ = ["Interruption"]
+__all__ = ["Interruption", "recover"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,28 @@ log = logging.getLogger(__name__)
 ASK_SECONDS = 1.0
 SUBMIT_SECONDS = 2.0
 CANCEL_SECONDS = 3.0
+
+
+def recover(hook: AirRuntimeHook, action: OnKill) -> Interruption | None:
+    """Return the interruption of a task whose code has not run in this process; None where it has no run.
+
+    A task that was deferred, or is killed before it executes, knows its run only from what an earlier process has
+    left. Asking takes a helper thread: Airflow's channel may be held by the code that was interrupted.
+
+    :param hook: of the connection.
+    :param action: what a user's kill does to the run.
+    """
+    try:
+        context = get_current_context()
+    except (AirflowException, RuntimeError):
+        # Killed before there is a context: nothing can be asked either.
+        return None
+
+    def ask() -> Interruption | None:
+        run_id = known_run(context)
+        return Interruption(hook, context["ti"], action, run_id) if run_id else None
+
+    return ask_with_limit(ask, ASK_SECONDS)
 
 
 class Interruption:
@@ -59,6 +82,11 @@ class Interruption:
         self._ti = ti
         self._action = action
         self._launching: Future[int] | None = None
+
+    @property
+    def is_last_try(self) -> bool:
+        """Whether Airflow will not try again by itself."""
+        return bool(self._ti.try_number > self._ti.max_tries)
 
     def guard(self, submit: Callable[[], int]) -> int:
         """Run a launch so that a kill in the middle of it still learns the id of the run that it made.
@@ -81,6 +109,14 @@ class Interruption:
         threading.Thread(target=run, name="databricks-air-launch", daemon=True).start()
         return future.result()
 
+    def give_up(self, why: str) -> None:
+        """Cancel the run, if a deadline or the last try has passed; outside of a kill, so nothing is raised.
+
+        :param why: for the log.
+        """
+        if self._action == "cancel":
+            self._cancel(why)
+
     def handle(self) -> None:
         """Decide and act; called in the main thread, between any two instructions of ``execute``."""
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
@@ -99,9 +135,7 @@ class Interruption:
     def _judge(self, timed_out: bool) -> Verdict:
         ti = self._ti
         seen = None if timed_out else ask_with_limit(lambda: ask_own_state(ti), ASK_SECONDS)
-        return judge_worker(
-            seen, try_number=ti.try_number, is_last_try=ti.try_number > ti.max_tries, timed_out=timed_out
-        )
+        return judge_worker(seen, try_number=ti.try_number, is_last_try=self.is_last_try, timed_out=timed_out)
 
     def _cancel(self, why: str) -> None:
         run_id = self._run_id_in_time()

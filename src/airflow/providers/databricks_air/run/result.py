@@ -18,7 +18,7 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.states import Run
 
-__all__ = ["page_url", "run_result"]
+__all__ = ["mlflow_url", "page_url", "run_result"]
 
 
 def page_url(host: str, run: Run) -> str:
@@ -28,6 +28,18 @@ def page_url(host: str, run: Run) -> str:
     :param run: the run; its own word on the matter comes first.
     """
     return run.page_url or f"{host}/jobs/runs/{run.run_id}"
+
+
+def mlflow_url(host: str, experiment_id: str, mlflow_run_id: str) -> str | None:
+    """Return the page of an MLflow run for people; None when an id is missing.
+
+    :param host: the workspace URL.
+    :param experiment_id: id of the MLflow experiment.
+    :param mlflow_run_id: id of the MLflow run.
+    """
+    if not experiment_id or not mlflow_run_id:
+        return None
+    return f"{host}/ml/experiments/{experiment_id}/runs/{mlflow_run_id}"
 
 
 def run_result(
@@ -43,7 +55,6 @@ def run_result(
     latest = run.latest
     started = (latest.start_time if latest else 0) or run.start_time
     ended = (latest.end_time if latest else 0) or run.end_time
-    mlflow_url = f"{host}/ml/experiments/{mlflow_experiment_id}/runs/{mlflow_run_id}"
     return {
         "run_id": run.run_id,
         "state": run.state.word,
@@ -52,6 +63,6 @@ def run_result(
         "run_page_url": page_url(host, run),
         "mlflow_experiment_id": mlflow_experiment_id or None,
         "mlflow_run_id": mlflow_run_id or None,
-        "mlflow_url": mlflow_url if mlflow_experiment_id and mlflow_run_id else None,
+        "mlflow_url": mlflow_url(host, mlflow_experiment_id, mlflow_run_id),
         "duration_seconds": round((ended - started) / 1000, 3) if started and ended >= started else None,
     }

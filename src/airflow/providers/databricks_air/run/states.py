@@ -17,6 +17,7 @@ A state that the code does not know is neither terminal nor an error: it is show
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -117,6 +118,7 @@ class Run:
     :param start_time: epoch milliseconds of the run's creation; 0 when unknown.
     :param end_time: epoch milliseconds; 0 until the end.
     :param page_url: the page for people; empty when unknown.
+    :param nodes: how many nodes each attempt has.
     """
 
     run_id: int
@@ -128,6 +130,7 @@ class Run:
     start_time: int = 0
     end_time: int = 0
     page_url: str = ""
+    nodes: int = 1
 
     @property
     def is_terminal(self) -> bool:
@@ -204,7 +207,18 @@ def parse_run(body: Mapping[str, Any]) -> Run:
         start_time=_int(body, "start_time"),
         end_time=_int(body, "end_time"),
         page_url=str(body.get("run_page_url") or ""),
+        nodes=_nodes(tasks[-1]) if tasks else 1,
     )
+
+
+def _nodes(task: Mapping[str, Any]) -> int:
+    deployments = _list(_mapping(task, "ai_runtime_task"), "deployments")
+    compute = (
+        _mapping(deployments[0], "compute") if deployments and isinstance(deployments[0], Mapping) else {}
+    )
+    # The type says how many accelerators a node has: GPU_8xH100.
+    per_node = re.match(r"GPU_(\d+)x", str(compute.get("accelerator_type") or ""))
+    return max(1, _int(compute, "accelerator_count") // max(1, int(per_node.group(1)))) if per_node else 1
 
 
 def _attempt(task: Mapping[str, Any]) -> Attempt:

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow.providers.databricks_air.api.client import AsyncClient
-from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, awatch
+from airflow.providers.databricks_air.api.watch import Ended, Lines, WatchPlan, awatch
 from airflow.providers.databricks_air.endings import TIMED_OUT, tell
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
 from airflow.providers.databricks_air.triggers.release import Release, cancel_for_good
+from airflow.providers.databricks_air.triggers.task_log import TaskLog
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class AirRunTrigger(BaseTrigger):
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
     :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
     :param on_clear: whether a cleared task adopts the run.
+    :param log_nodes: ranks of the nodes whose log is printed, or ``"all"``; None prints none.
+    :param metrics_interval: seconds between two lines with the newest metrics; None for no such lines.
     """
 
     def __init__(  # noqa: PLR0917 - they are stored by name
@@ -59,6 +62,8 @@ class AirRunTrigger(BaseTrigger):
         queue_timeout: float | None = None,
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
+        log_nodes: list[int] | Literal["all"] | None = None,
+        metrics_interval: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -68,7 +73,10 @@ class AirRunTrigger(BaseTrigger):
         self.queue_timeout = queue_timeout
         self.kill_action = on_kill
         self.on_clear = on_clear
+        self.log_nodes = log_nodes
+        self.metrics_interval = metrics_interval
         self._client: AsyncClient | None = None
+        self._task_log = TaskLog(run_id, log_nodes, polling_interval)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, all of them plain values without secrets."""
@@ -82,6 +90,8 @@ class AirRunTrigger(BaseTrigger):
                 "queue_timeout": self.queue_timeout,
                 "on_kill": self.kill_action,
                 "on_clear": self.on_clear,
+                "log_nodes": self.log_nodes,
+                "metrics_interval": self.metrics_interval,
             },
         )
 
@@ -94,7 +104,13 @@ class AirRunTrigger(BaseTrigger):
                 self._release().start()
             raise
         # Nothing may be awaited after the event: Airflow takes a trigger that lives on for a killed one.
-        event = {"run_id": self.run_id, "why": ended.why, "message": ended.message}
+        event = {
+            "run_id": self.run_id,
+            "why": ended.why,
+            "message": ended.message,
+            "log_nodes": self.log_nodes,
+            "log": self._task_log.cursor,
+        }
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
@@ -107,14 +123,20 @@ class AirRunTrigger(BaseTrigger):
             self._client = client = AsyncClient(await hook.aget_credentials())
         except AirConfigError as error:
             return Ended("denied", None, message=str(error))
-        plan = WatchPlan(self.run_id, self.polling_interval, self.deadline, self.queue_timeout)
+        stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
+        plan = WatchPlan(
+            self.run_id, self.polling_interval, self.deadline, self.queue_timeout, self.metrics_interval
+        )
         try:
-            async for event in awatch(client, plan, renew=hook.aget_credentials):
+            async for event in awatch(client, plan, stream=stream, renew=hook.aget_credentials):
                 if isinstance(event, Ended):
                     if event.why in TIMED_OUT and self.kill_action == "cancel":
                         await cancel_for_good(client, self.run_id, self.log)
                     return event
-                tell(self.log, event)
+                if isinstance(event, Lines):
+                    await self._task_log.print(event.lines)
+                else:
+                    tell(self.log, event)
         finally:
             await client.close()
         raise AssertionError("a watch ends with Ended")

@@ -1,0 +1,63 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+"""``plan``: what a launch would upload and submit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("file", metavar="FILE", help="a run configuration")
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a value first, such as compute.num_accelerators=16; repeatable",
+    )
+    parser.add_argument(
+        "--connection",
+        default="databricks_air_default",
+        metavar="ID",
+        help="the Airflow connection to the workspace (default: %(default)s)",
+    )
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to print the plan")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan; return 1 when the configuration, the code or the workspace does not allow one.
+
+    Token and launch directory are those of the Airflow task; here an example stands for them, unless the
+    configuration has a token of its own.
+    """
+    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+    from airflow.providers.databricks_air.exceptions import AirConfigError
+    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    from airflow.providers.databricks_air.run import load_run_config
+    from airflow.providers.databricks_air.run.errors import AirError
+
+    try:
+        config = load_run_config(Path(args.file), overrides=args.override)
+        client = AirRuntimeHook(args.connection).client
+        token = config.idempotency_token or EXAMPLE_TOKEN
+        found = plan(client, config, token=token)
+    except (AirError, AirConfigError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(found.to_json() if args.output == "json" else found.to_text())
+    return 0
