@@ -24,8 +24,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .venv/uv/bin/uv
 BIN := .venv/newest/bin
-# Airflow 2.11 runs on Python 3.10 to 3.12; one interpreter for both legs keeps them comparable.
+# Airflow 2.11 runs on Python 3.10 to 3.12; one interpreter for both legs, where there is one, keeps them comparable.
 LEG_PYTHON ?= >=3.10,<3.13
+PYTHON_oldest = $(LEG_PYTHON)
+PYTHON_newest = >=3.10,<3.15
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal -q
 UV_HOME := $(or $(UV_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/uv,$(if $(HOME),$(HOME)/.cache/uv)))
@@ -128,9 +130,9 @@ $(UV):
 # An environment of one leg, with this package as a link to src.
 .venv/newest/.done .venv/oldest/.done .venv/stock/.done: .venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
 	@echo "environment: $(@D) ($$(grep -m1 -o '^apache-airflow==[0-9.]*' $<))"
-	@$(UV) python find --quiet '$(LEG_PYTHON)' >/dev/null || { echo "$$NO_PYTHON"; exit 1; }
 	@mkdir -p .cache
-	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D)
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D) 2>/dev/null \
+		|| $(UV) venv --quiet --clear --python '$(PYTHON_$*)' $(@D) || { echo "$$NO_PYTHON"; exit 1; }
 	@$(UV) pip sync --quiet --python $(@D)/bin/python $<
 	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -35,7 +35,7 @@ from typing import Any, NoReturn
 EXAMPLES = Path(__file__).resolve().parent.parent / "tests/system/databricks_air"
 DAG_ID = "example_air_run"
 CONNECTION = "AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT"
-GRACE = 10.0  # seconds that a process gets to end by itself
+GRACE = 5.0  # seconds that a process gets to end by itself, for each signal
 
 BOLD, DIM, RED, PLAIN = ("\033[1m", "\033[2m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
 
@@ -71,7 +71,7 @@ def end(process: subprocess.Popen[str]) -> None:
     """
     # A second Ctrl-C must not leave half of it running.
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
             process.wait(GRACE)

@@ -168,6 +168,22 @@ CAUSES: tuple[Cause, ...] = (
         story=(0,),
     ),
     Cause(
+        "clear-unwatched",
+        "a user clears the task while no triggerer runs",
+        Outcome("Is cancelled by the new try, which starts a fresh one.", runs=2, cancelled=1),
+        modes=("deferrable",),
+        exceptions={
+            ("deferrable", "2.11"): Outcome(
+                "Stays alive beside the fresh one: no code of the old try runs anywhere, and Airflow 2 keeps "
+                "nothing that the new try could know it by. It ends when it is done, or after its "
+                "``timeout_minutes``.",
+                runs=2,
+                alive=1,
+            )
+        },
+        shared=True,
+    ),
+    Cause(
         "clear-finished",
         "a user clears the task after it has succeeded",
         FRESH,
@@ -231,6 +247,21 @@ CAUSES: tuple[Cause, ...] = (
             ("deferrable", "2.11"): WATCHED_ON,
             ("deferrable", "3.3"): WATCHED_ON,
         },
+        shape="patient",
+        shared=True,
+    ),
+    Cause(
+        "api-outage-hasty",
+        "Airflow's API server is away for so long that the task's retries are used up (``retry_delay`` too short)",
+        Outcome(
+            "Stays alive: Airflow 3 ends a task that cannot reach the API server, and fails every further try "
+            "before any code of it runs. Clearing the task ends it, where a fresh one is started.",
+            task="failed",
+            result=False,
+            alive=1,
+        ),
+        modes=("sync",),
+        exceptions={("sync", "2.11"): WATCHED_ON},
         shared=True,
     ),
     Cause(

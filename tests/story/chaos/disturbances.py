@@ -39,6 +39,9 @@ def _wait_until_followed(trial: Trial) -> None:
 
 
 def _end(trial: Trial) -> None:
+    if trial.expected.alive:
+        trial.wait_for_end()  # and nobody releases the run: it has to be there when all is counted
+        return
     if trial.expected.retried:
         trial.wait_until_waiting(than=1)
     end_runs(trial)
@@ -98,21 +101,35 @@ def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.triggerers[0].start()
 
 
+def _clear_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    with ThreadPoolExecutor(len(trials)) as pool:
+        list(pool.map(lambda trial: airflow.client.clear(trial.key), trials))
+        # The new tries defer as well: only then may a triggerer see anything.
+        list(pool.map(lambda trial: trial.wait_for_try(than=1, states=frozenset({"deferred"})), trials))
+    airflow.triggerers[0].start()
+
+
+def _end_newest(trial: Trial) -> None:
+    trial.wait_until_waiting(run=2, than=1)
+    trial.slot.air.release(trial.runs[-1]["run_id"])
+    trial.wait_for_end()
+
+
 def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
 
 
-def _stay(trial: Trial) -> None:
-    trial.wait_for_end()  # and nobody releases the run: it has to be there when all is counted
-
-
 DISTURBANCES: dict[str, Disturbance] = {
     "api-outage": Disturbance(_stop_api),
+    "api-outage-hasty": Disturbance(_stop_api),
     "triggerer-kill": Disturbance(_kill),
     "triggerer-term": Disturbance(_term),
     "triggerer-pause": Disturbance(_pause),
     "triggerers-kill": Disturbance(_kill, before=_second),
     "triggerers-term": Disturbance(_term, before=_second),
     "triggerers-pause": Disturbance(_pause, before=_second),
-    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred, end=_stay),
+    "clear-unwatched": Disturbance(
+        _clear_all, before=_no_triggerer, reach=_wait_until_deferred, end=_end_newest
+    ),
+    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
 }

@@ -122,7 +122,10 @@ class Trial:
         self.create_dag_run()
 
     def create_dag_run(self) -> None:
-        """Create the Dag run."""
+        """Create the Dag run; its code is new to the workspace, so that the launch has it to upload."""
+        code = self.slot.code / self.name
+        code.mkdir(exist_ok=True)
+        (code / "train.py").write_text(f"print({self.name!r})\n")
         self.airflow.client.trigger(self.key.dag_id, self.name)
 
     def wait_until_waiting(self, run: int = 1, than: int = 0) -> None:
@@ -170,6 +173,11 @@ class Trial:
             return view if view.try_number > than and view.state in states else None
 
         return wait_for(ask, f"{self.name} to be tried again after try {than}; {self.describe()}", 240)
+
+    def wait_for_dag_run(self, state: str) -> None:
+        """Wait for the Dag run's end: what is cleared before that is never scheduled."""
+        client = self.airflow.client
+        wait_for(lambda: client.run_state(self.key.dag_id, self.name) == state, f"{self.name} to be {state}")
 
     def wait_for_end(self) -> None:
         """Wait until the task is over and its runs have ended, as far as they do."""

@@ -15,56 +15,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from airflow.providers.databricks_air import local
-from airflow.providers.databricks_air.local.remote import AirControl
-from tests.story.local.conftest import Client
-
-_MODULE = ("-m", "airflow.providers.databricks_air", "local")
-_ALONE = (str(Path(local.__file__).parent),)
-
-
-class ServerProcess:
-    """A server in a process of its own."""
-
-    def __init__(self, directory: Path, *options: str, airflow: bool = False) -> None:
-        command = [sys.executable, *(_MODULE if airflow else _ALONE)]
-        self.process = subprocess.Popen(
-            [*command, "--state-dir", str(directory), *options], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        lines = [self.process.stdout.readline() for _ in range(3)]
-        self.air = AirControl(lines[0].rpartition(" ")[2].strip(), lines[1].rpartition(" ")[2].strip())
-        self.connection_line = lines[2].strip()
-        self.client = Client(self.air)
-
-    def kill(self) -> None:
-        """Kill it as the kernel does when memory is short."""
-        self.process.kill()
-        self.process.wait()
-
-    def interrupt(self) -> int:
-        """Press Ctrl-C and return the exit status."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(15)
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[ServerProcess]]:
-    """Collect servers and end those that still run."""
-    started: list[ServerProcess] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
+from tests.story.local.conftest import ALONE, ServerProcess
 
 
 def _alive(pid: int) -> bool:
@@ -192,7 +148,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, servers: list[ServerProcess]) -> 
 
 def test_a_wrong_option_is_one_line() -> None:
     """Wrong options end with status 2 and one line that names them."""
-    command = [sys.executable, *_ALONE]
+    command = [sys.executable, *ALONE]
 
     public = subprocess.run([*command, "--host", "0.0.0.0"], capture_output=True, text=True, check=False)
     secret = subprocess.run([*command, "--secret", "novalue"], capture_output=True, text=True, check=False)

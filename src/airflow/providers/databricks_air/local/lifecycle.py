@@ -135,6 +135,8 @@ class Lifecycle:
     async def _attempt(self, run: Run, attempt: Attempt) -> Outcome:
         script = _script(run, attempt.number)
         await self._hold(run, attempt, script)
+        if "outcome" not in script:
+            await self._ws.nodes.turn()
         attempt.experiment_id, attempt.mlflow_run_id = self._ws.mlflow.begin(run, attempt)
         attempt.life, attempt.started, attempt.message, attempt.status = "RUNNING", self._now(), "", ""
         attempt.life = script.get("state", attempt.life)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["LOST", "Nodes", "Outcome"]
 
 _TICK = 0.03
+_QUIET = 0.005
+_LONGEST_WAIT = 0.025
 _LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
 _SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
 
@@ -77,6 +80,7 @@ class Nodes:
         self._ticker: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="air-prepare")
         self._read_end, self._write_end = os.pipe()
+        self._gate = asyncio.Lock()
         self._released = False
         self._turn = 0
 
@@ -99,6 +103,14 @@ class Nodes:
                 for rank, spec in enumerate(specs)
             ]
         )
+
+    async def turn(self) -> None:
+        """Return when a process may be started: starting one blocks the server, so requests go first."""
+        loop = asyncio.get_running_loop()
+        async with self._gate:
+            latest = loop.time() + _LONGEST_WAIT
+            while loop.time() < latest and time.monotonic() - self._ws.last_request < _QUIET:
+                await asyncio.sleep(_QUIET / 2)
 
     async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
         """Go on with what an earlier server started: ended, still running, or lost with it."""

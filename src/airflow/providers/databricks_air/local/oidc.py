@@ -33,9 +33,10 @@ def reachable(_ws: Workspace, _request: Request) -> Reply:
     return Reply(200)
 
 
-def host_metadata(_ws: Workspace, _request: Request) -> Reply:
-    """``GET /.well-known/databricks-config``: 404, as older workspaces answer; clients go on without it."""
-    raise Refusal(404, "ENDPOINT_NOT_FOUND", "No host metadata")
+def host_metadata(ws: Workspace, _request: Request) -> dict[str, Any]:
+    """``GET /.well-known/databricks-config``."""
+    workspace_id = str(ws.settings.workspace_id)
+    return {"oidc_endpoint": f"{ws.url}/oidc", "workspace_id": workspace_id, "cloud": "AWS"}
 
 
 def authorization_server(ws: Workspace, _request: Request) -> dict[str, Any]:

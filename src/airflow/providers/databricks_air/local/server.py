@@ -89,6 +89,7 @@ class Server:
         await self._ws.close()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        self._ws.last_request = time.monotonic()
         raw_path, _, raw_query = http.raw_path.partition("?")
         match = ROUTER.find(http.method, raw_path)
         request = Request(http.method, decode(raw_path), match.params if match else {}, {}, http.headers)

@@ -97,6 +97,7 @@ class Workspace:
         self.settings = settings
         self.clock: Clock = clock or RealClock()
         self.url = ""
+        self.last_request = 0.0
         self.page_key = secrets.token_hex(16)
         self.store = Store(directory)
         self.tokens = Tokens(self.store, self.clock)
@@ -184,8 +185,8 @@ class Workspace:
     def preamble(self, run: Run) -> list[str]:
         """Return the lines that the platform writes before the command's own."""
         notice = [] if self.settings.install_dependencies else dependency_notice(run.body)
-        if self.settings.requirements_notice:
-            directory = command_paths(run.air)[0].rpartition("/")[0]
+        directory = command_paths(run.air)[0].rpartition("/")[0]
+        if self.settings.requirements_notice and not self.readable(f"{directory}/requirements.yaml"):
             line = f"No co-located requirements.yaml at {directory}; skipping requirements.yaml install."
             notice.insert(0, line)
         return notice
