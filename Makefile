@@ -24,8 +24,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .venv/uv/bin/uv
 BIN := .venv/newest/bin
-# Airflow 2.11 runs on Python 3.10 to 3.12; one interpreter for both legs keeps them comparable.
+# Airflow 2.11 runs on Python 3.10 to 3.12; one interpreter for both legs, where there is one, keeps them comparable.
 LEG_PYTHON ?= >=3.10,<3.13
+PYTHON_oldest = $(LEG_PYTHON)
+PYTHON_newest = >=3.10,<3.15
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal -q
 UV_HOME := $(or $(UV_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/uv,$(if $(HOME),$(HOME)/.cache/uv)))
@@ -52,7 +54,7 @@ Do one of these, then type the same command again:
 endef
 export NO_PYTHON
 
-.PHONY: help venv demo test test-unit test-story test-long check format lock provider-info clean \
+.PHONY: help venv demo test test-unit test-story test-long test-chaos check format lock provider-info clean \
 	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
 
 help:  ## List the targets
@@ -67,9 +69,16 @@ test-newest test-oldest: test-%: .venv/%/.done
 	@echo "tests: the $* leg"
 	@.venv/$*/bin/$(PYTEST) -m 'not long' $(ARGS)
 
-test-long: .venv/newest/.done .venv/oldest/.done  ## The tests that take minutes, on both legs
+test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that take minutes, and the chaos table
 	@.venv/newest/bin/$(PYTEST) -m long $(ARGS)
 	@.venv/oldest/bin/$(PYTEST) -m long $(ARGS)
+
+# The table is written whatever it says; the target fails if anything in it is wrong.
+test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done  ## The chaos table of docs/reliability.rst alone
+	@failed=0; for leg in newest oldest stock; do \
+		[ $$leg = stock ] && what='--stock --cause kill-at-submit --cause eviction' || what=''; \
+		.venv/$$leg/bin/python -W ignore -m tests.story.chaos $$what --records .cache/chaos/$$leg.json || failed=1; \
+	done; $(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
 
 check: .venv/newest/.done  ## Format, lint, types, import walls, docs; offline
 	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target \
@@ -100,7 +109,7 @@ provider-info: .venv/newest/.done  ## Make get_provider_info.py from provider.ya
 	@$(BIN)/python scripts/provider_info.py
 
 lock: $(UV)  ## Compile requirements/*.in to *.txt again (network)
-	@for leg in newest oldest beside-newest beside-oldest; do \
+	@for leg in newest oldest beside-newest beside-oldest stock; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
 			requirements/$$leg.in -o requirements/$$leg.txt; done
 
@@ -119,11 +128,11 @@ $(UV):
 	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # An environment of one leg, with this package as a link to src.
-.venv/newest/.done .venv/oldest/.done: .venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
+.venv/newest/.done .venv/oldest/.done .venv/stock/.done: .venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
 	@echo "environment: $(@D) ($$(grep -m1 -o '^apache-airflow==[0-9.]*' $<))"
-	@$(UV) python find --quiet '$(LEG_PYTHON)' >/dev/null || { echo "$$NO_PYTHON"; exit 1; }
 	@mkdir -p .cache
-	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D)
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D) 2>/dev/null \
+		|| $(UV) venv --quiet --clear --python '$(PYTHON_$*)' $(@D) || { echo "$$NO_PYTHON"; exit 1; }
 	@$(UV) pip sync --quiet --python $(@D)/bin/python $<
 	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from typing import Any, NoReturn
 EXAMPLES = Path(__file__).resolve().parent.parent / "tests/system/databricks_air"
 DAG_ID = "example_air_run"
 CONNECTION = "AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT"
-GRACE = 10.0  # seconds that a process gets to end by itself
+GRACE = 5.0  # seconds that a process gets to end by itself, for each signal
 
 BOLD, DIM, RED, PLAIN = ("\033[1m", "\033[2m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
 
@@ -70,7 +71,7 @@ def end(process: subprocess.Popen[str]) -> None:
     """
     # A second Ctrl-C must not leave half of it running.
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
             process.wait(GRACE)
@@ -155,6 +156,19 @@ def connection_of(local: subprocess.Popen[str]) -> str:
     raise DemoError(f"the local AI Runtime ended with code {local.wait()}")
 
 
+def keep(process: subprocess.Popen[str], log: Path) -> None:
+    """Write what a process still says into a file, until it ends.
+
+    :param process: its output is a pipe.
+    :param log: the file.
+    """
+    assert process.stdout is not None
+    with log.open("w", encoding="utf-8") as file:
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+
+
 def failure_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield the exceptions of a JSON record as Python shows them, the cause first.
 
@@ -235,13 +249,15 @@ def demo(folder: Path) -> int:
     program = "airflow.providers.databricks_air"
     with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
         env[CONNECTION] = connection_of(server)
+        threading.Thread(target=keep, args=(server, folder / "local.log"), daemon=True).start()
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")
         migrate(env)
         log = folder / "airflow.log"
         code = run_dag(env, log)
     if code:
-        kept = shutil.copy(log, f"{folder}.log")
-        say(f"\nThe Dag failed, see above; all that Airflow said is in {kept}", RED)
+        kept = Path(f"{folder}.log")
+        kept.write_bytes(log.read_bytes() + (folder / "local.log").read_bytes())
+        say(f"\nThe Dag failed, see above; all that Airflow and the local AI Runtime said is in {kept}", RED)
         return code
     say(f"\nDone in {time.monotonic() - begin:.0f} s; everything is stopped.", BOLD)
     say(NEXT.rstrip())

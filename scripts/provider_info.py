@@ -60,7 +60,7 @@ def literal(value: object, indent: int = 4) -> str:
         entries = [literal(item, indent + 4) for item in value]
     elif isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
-        return repr(value) if '"' in value and "'" not in value else text
+        return repr(value) if value.count('"') > value.count("'") else text
     else:
         return repr(value)
     opening, closing = "{}" if isinstance(value, dict) else "[]"

@@ -27,6 +27,7 @@ import yaml
 
 from airflow.providers.databricks_air import __version__
 from airflow.providers.databricks_air.get_provider_info import get_provider_info
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from scripts import provider_info as generator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,17 @@ def test_every_declared_name_can_be_imported(name: str) -> None:
     except ModuleNotFoundError:
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute)
+
+
+def test_connection_form_is_the_same_in_every_airflow() -> None:
+    """Airflow up to 3.1 asks the hook for the form, later ones ask ``provider.yaml``; both say the same."""
+    (declared,) = get_provider_info()["connection-types"]
+    behaviour = AirRuntimeHook.get_ui_field_behaviour()
+    assert {
+        key.replace("-", "_"): value for key, value in declared["ui-field-behaviour"].items()
+    } == behaviour
+    assert declared["connection-type"] == AirRuntimeHook.conn_type
+    assert declared["hook-name"] == AirRuntimeHook.hook_name
 
 
 def test_versions_agree() -> None:

@@ -39,12 +39,12 @@ def main() -> int:
     args = parser.parse_args()
     rows = [cause(key) for key in args.cause or ()] or list(CAUSES)
     plan = [
-        Planned(row, mode, args.trials or row.trials, args.stock)
+        Planned(row, mode, tuple(range(args.trials or row.trials)), args.stock)
         for row in rows
         for mode in row.modes
         if mode in (args.mode or MODES)
     ]
-    print(f"Airflow {LEG}, seed {args.seed}, {sum(p.trials for p in plan)} trials", flush=True)  # noqa: T201
+    print(f"Airflow {LEG}, seed {args.seed}, {sum(len(p.numbers) for p in plan)} trials", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         directory = args.keep or Path(temporary)
         directory.mkdir(exist_ok=True)

@@ -32,13 +32,15 @@ LEGS: tuple[Leg, ...] = ("2.11", "3.3")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial must end. Whatever happens, no run is alive afterwards.
+    """How a trial must end.
 
     :param words: what becomes of the run, for the documentation.
     :param task: final state of the task instance.
     :param runs: how many runs are created.
     :param cancelled: how many of them end cancelled.
     :param result: whether the task's XCom holds the full result of the newest run.
+    :param alive: how many are left alive; anything but 0 is a gap that nobody can close, and is said so.
+    :param retried: whether the task needs another try.
     """
 
     words: str
@@ -46,6 +48,8 @@ class Outcome:
     runs: int = 1
     cancelled: int = 0
     result: bool = True
+    alive: int = 0
+    retried: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Cause:
     :param trials: how often it is tried in each mode.
     :param shape: the Dag that it is tried with, see ``dags.py``.
     :param shared: hurts the whole Airflow, so that its trials go through it together.
-    :param story: whether ``make test`` tries it too.
+    :param story: numbers of the trials that ``make test`` makes, too.
     """
 
     key: str
@@ -71,14 +75,16 @@ class Cause:
     trials: int = 5
     shape: str = "plain"
     shared: bool = False
-    story: bool = False
+    story: tuple[int, ...] = ()
 
     def expected(self, mode: Mode, leg: Leg) -> Outcome:
         """Return what must happen in a mode on an Airflow."""
         return self.exceptions.get((mode, leg), self.outcome)
 
 
-FOLLOWED = Outcome("Stays alive. The next try of the task follows it; no second run is started.")
+FOLLOWED = Outcome(
+    "Stays alive. The next try of the task follows it; no second run is started.", retried=True
+)
 WATCHED_ON = Outcome("Stays alive. The watch goes on where it was; the task needs no further try.")
 CANCELLED = Outcome("Is cancelled.", task="failed", cancelled=1, result=False)
 FRESH = Outcome("The old run has ended; a fresh one is started.", runs=2)
@@ -90,7 +96,7 @@ CAUSES: tuple[Cause, ...] = (
         "the task's process is killed (SIGKILL, out of memory) anywhere in the launch",
         Outcome("Is created once. The next try follows it, or creates it if it was not created yet."),
         trials=20,
-        story=True,
+        story=(2, 3),  # the submission: after and before the server has done it
     ),
     Cause(
         "kill-while-waiting",
@@ -108,7 +114,7 @@ CAUSES: tuple[Cause, ...] = (
         "the worker gets SIGTERM (eviction, node drain, rolling deploy)",
         FOLLOWED,
         modes=("sync",),
-        story=True,
+        story=(0,),
     ),
     Cause(
         "eviction-at-submit",
@@ -128,12 +134,26 @@ CAUSES: tuple[Cause, ...] = (
         "mark-failed",
         "a user marks the task as failed",
         CANCELLED,
-        story=True,
+        story=(0,),
     ),
     Cause(
         "mark-success",
         "a user marks the task as successful",
         Outcome("Is cancelled.", task="success", cancelled=1, result=False),
+    ),
+    Cause(
+        "mark-unwatched",
+        "a user marks the task as failed while no triggerer runs, or in the second before one takes it up",
+        Outcome(
+            "Stays alive: no code of the task runs anywhere that could end it. It ends when it is done, or after "
+            "its ``timeout_minutes``; clearing the task ends it where Airflow has a task state store (3.3 and "
+            "later).",
+            task="failed",
+            result=False,
+            alive=1,
+        ),
+        modes=("deferrable",),
+        shared=True,
     ),
     Cause(
         "clear-live",
@@ -145,13 +165,29 @@ CAUSES: tuple[Cause, ...] = (
                 "while it was running from one that is tried again."
             )
         },
-        story=True,
+        story=(0,),
+    ),
+    Cause(
+        "clear-unwatched",
+        "a user clears the task while no triggerer runs",
+        Outcome("Is cancelled by the new try, which starts a fresh one.", runs=2, cancelled=1),
+        modes=("deferrable",),
+        exceptions={
+            ("deferrable", "2.11"): Outcome(
+                "Stays alive beside the fresh one: no code of the old try runs anywhere, and Airflow 2 keeps "
+                "nothing that the new try could know it by. It ends when it is done, or after its "
+                "``timeout_minutes``.",
+                runs=2,
+                alive=1,
+            )
+        },
+        shared=True,
     ),
     Cause(
         "clear-finished",
         "a user clears the task after it has succeeded",
         FRESH,
-        story=True,
+        story=(0,),
     ),
     Cause(
         "clear-failed",
@@ -175,6 +211,7 @@ CAUSES: tuple[Cause, ...] = (
         "delete-live",
         "the Dag run is deleted while the run is alive, and created again under the same id",
         REPLACED,
+        story=(0,),
     ),
     Cause(
         "failing-run",
@@ -186,7 +223,7 @@ CAUSES: tuple[Cause, ...] = (
         "``execution_timeout`` passes",
         CANCELLED,
         shape="timed",
-        story=True,
+        story=(0,),
     ),
     Cause(
         "mapped",
@@ -210,6 +247,21 @@ CAUSES: tuple[Cause, ...] = (
             ("deferrable", "2.11"): WATCHED_ON,
             ("deferrable", "3.3"): WATCHED_ON,
         },
+        shape="patient",
+        shared=True,
+    ),
+    Cause(
+        "api-outage-hasty",
+        "Airflow's API server is away for so long that the task's retries are used up (``retry_delay`` too short)",
+        Outcome(
+            "Stays alive: Airflow 3 ends a task that cannot reach the API server, and fails every further try "
+            "before any code of it runs. Clearing the task ends it, where a fresh one is started.",
+            task="failed",
+            result=False,
+            alive=1,
+        ),
+        modes=("sync",),
+        exceptions={("sync", "2.11"): WATCHED_ON},
         shared=True,
     ),
     Cause(
@@ -253,7 +305,7 @@ CAUSES: tuple[Cause, ...] = (
         WATCHED_ON,
         modes=("deferrable",),
         shared=True,
-        story=True,
+        story=(0,),
     ),
 )
 

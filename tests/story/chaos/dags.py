@@ -17,7 +17,7 @@ from __future__ import annotations
 __all__ = ["SHAPES", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
-SHAPES = ("plain", "once", "siblings", "timed", "mapped")
+SHAPES = ("plain", "patient", "once", "siblings", "timed", "mapped")
 
 _HEAD = """
 from datetime import timedelta
@@ -38,7 +38,8 @@ def config(experiment):
         "experiment_name": experiment,
         "command": "true",
         "compute": {{"accelerator_type": "GPU_1xA10", "num_accelerators": 1}},
-        "max_retries": 0,{code_source}
+        "max_retries": 0,
+        "code_source": {{"root_path": {code!r} + "/{{{{ run_id }}}}"}},
     }}
 
 
@@ -60,6 +61,8 @@ for mode in ("sync", "deferrable"):
     common = {{"schedule": None, "catchup": False}}
     with DAG(f"plain_{{mode}}_{slot}", **common):
         train(deferrable=deferrable)
+    with DAG(f"patient_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, retry_delay=timedelta(seconds=90))
     with DAG(f"once_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0)
     with DAG(f"siblings_{{mode}}_{slot}", **common):
@@ -110,15 +113,14 @@ def dag_id(shape: str, mode: str, slot: int) -> str:
     return f"{shape}_{mode}_{slot}"
 
 
-def source(slot: int, conn_id: str, code: str | None) -> str:
+def source(slot: int, conn_id: str, code: str) -> str:
     """Return the Dag file of a slot.
 
     :param slot: its number.
     :param conn_id: the connection to the slot's own local AI Runtime.
-    :param code: a directory that every run packs and uploads; None for runs without code.
+    :param code: the directory in which each trial has its code, by the id of its Dag run.
     """
-    code_source = f'\n        "code_source": {{"root_path": {code!r}}},' if code else ""
-    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code_source=code_source)
+    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code=code)
 
 
 def stock_source(slot: int, conn_id: str) -> str:

@@ -29,7 +29,7 @@ from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS, end_runs
 from tests.story.chaos.causes import Cause, Leg, Mode, cause
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
-from tests.story.chaos.disturbances import DISTURBANCES, TWO_TRIGGERERS
+from tests.story.chaos.disturbances import DISTURBANCES, Disturbance
 from tests.story.chaos.slots import Slot
 from tests.story.chaos.trial import Trial, judge
 
@@ -40,11 +40,11 @@ LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
 
 @dataclass(frozen=True)
 class Planned:
-    """A number of trials of one cause in one mode."""
+    """Trials of one cause in one mode, by their numbers."""
 
     cause: Cause
     mode: Mode
-    trials: int
+    numbers: tuple[int, ...]
     stock: bool = False
 
 
@@ -67,7 +67,7 @@ class Chaos:
     def run(self, plan: Iterable[Planned]) -> list[dict[str, Any]]:
         """Make all trials and return one record for each."""
         planned = list(plan)
-        solo = [(p, n) for p in planned if not p.cause.shared for n in range(p.trials)]
+        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
         trials: list[Trial] = []
         for stock in sorted({p.stock for p, _ in solo}):
             self._measure(stock)
@@ -78,19 +78,19 @@ class Chaos:
         return [self._record(trial) for trial in trials]
 
     def _measure(self, stock: bool) -> None:
-        """Count the requests of an undisturbed launch, and warm everything up."""
+        """Count the requests of an undisturbed launch; the first makes directories that the second finds."""
         slot = self.slots[0]
-        slot.reset()
-        # Airflow's state is asked for, not the workspace: every request counts.
-        trial = self._trial(Planned(cause("clear-finished"), "sync", 1, stock), -1 - int(stock), slot)
-        trial.start()
-        trial.wait_until_waiting()
-        end_runs(trial)
-        requests = slot.air.requests()
-        submit = next(n for n, r in enumerate(requests, 1) if r.path.endswith("/runs/submit"))
+        for number in (1, 2):
+            slot.reset()
+            trial = self._trial(Planned(cause("clear-finished"), "sync", (), stock), -number, slot)
+            trial.start()
+            trial.wait_until_waiting()
+            end_runs(trial)
+            paths = [request.path for request in slot.air.requests()]
+        submit = next(n for n, path in enumerate(paths) if path.endswith("/runs/submit"))
         for one in self.slots:
-            one.launch_requests = submit + 1
-        _say(f"a launch takes {submit} requests{' with the stock operator' if stock else ''}")
+            one.launch_requests = submit + 2
+        _say(f"the requests of a launch: {', '.join(paths[: submit + 2])}")
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -113,21 +113,19 @@ class Chaos:
 
     def _shared(self, planned: list[Planned]) -> list[Trial]:
         """Let all trials of a cause wait, hurt Airflow once, and let them end."""
-        key = planned[0].cause.key
-        if key in TWO_TRIGGERERS:
-            self.airflow.triggerers[1].start()
-        trials = []
+        disturbance = DISTURBANCES[planned[0].cause.key]
         for slot in self.slots:
             slot.reset()
-        for number, (one, n) in enumerate((p, n) for p in planned for n in range(p.trials)):
-            trials.append(self._trial(one, n, self.slots[number % len(self.slots)]))
+        jobs = [(one, number) for one in planned for number in one.numbers]
+        trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
+        disturbance.before(self.airflow, trials)
         with ThreadPoolExecutor(len(trials)) as pool:
-            list(pool.map(_until_waiting, trials))
+            list(pool.map(lambda trial: _until_reached(trial, disturbance), trials))
             try:
-                DISTURBANCES[key](self.airflow)
+                disturbance.act(self.airflow, trials)
                 self.airflow.wait_until_healthy()
             finally:
-                list(pool.map(_until_end, trials))
+                list(pool.map(lambda trial: _until_end(trial, disturbance), trials))
         self.airflow.triggerers[1].stop()
         return trials
 
@@ -136,19 +134,16 @@ class Chaos:
         return _result(trial)
 
 
-def _until_waiting(trial: Trial) -> None:
+def _until_reached(trial: Trial, disturbance: Disturbance) -> None:
     with _watched(trial, say=False):
         trial.start()
-        trial.wait_until_waiting()
+        disturbance.reach(trial)
 
 
-def _until_end(trial: Trial) -> None:
+def _until_end(trial: Trial, disturbance: Disturbance) -> None:
     if not trial.observed.error:
         with _watched(trial):
-            if trial.expected.words.startswith("Stays alive. The next try"):
-                trial.wait_until_waiting(than=1)
-            end_runs(trial)
-            trial.wait_for_end()
+            disturbance.end(trial)
 
 
 @contextmanager
@@ -219,15 +214,12 @@ def chaos(
     """
     places = [Slot(number, directory) for number in range(slots)]
     env = {name: value for place in places for name, value in place.connections.items()}
-    code = directory / "code"
-    code.mkdir()
-    (code / "train.py").write_text("print('training')\n")
     cluster = AirflowCluster(Settings(directory / "airflow", parallelism=parallelism, env=env))
     dags = cluster.home / "dags"
     try:
         dags.mkdir(parents=True)
         for place in places:
-            cluster.add_dag(f"slot_{place.number}", source(place.number, place.conn_id, str(code)))
+            cluster.add_dag(f"slot_{place.number}", source(place.number, place.conn_id, str(place.code)))
             if stock:
                 cluster.add_dag(f"stock_{place.number}", stock_source(place.number, f"stock_{place.number}"))
         with cluster:

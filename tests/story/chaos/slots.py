@@ -37,6 +37,8 @@ class Slot:
         self.number = number
         self.conn_id = f"air_{number}"
         self.launch_requests = 0
+        self.code = directory / "code"
+        self.code.mkdir(exist_ok=True)
         self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
         self.air.start()
 

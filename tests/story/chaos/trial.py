@@ -122,7 +122,10 @@ class Trial:
         self.create_dag_run()
 
     def create_dag_run(self) -> None:
-        """Create the Dag run."""
+        """Create the Dag run; its code is new to the workspace, so that the launch has it to upload."""
+        code = self.slot.code / self.name
+        code.mkdir(exist_ok=True)
+        (code / "train.py").write_text(f"print({self.name!r})\n")
         self.airflow.client.trigger(self.key.dag_id, self.name)
 
     def wait_until_waiting(self, run: int = 1, than: int = 0) -> None:
@@ -131,13 +134,23 @@ class Trial:
         :param run: how many runs must have been created by then.
         :param than: the try must be later than this one.
         """
+        state = "deferred" if self.mode == "deferrable" else "running"
 
         def ask() -> bool:
             view = self.view
-            here = view.state == ("deferred" if self.mode == "deferrable" else "running")
-            return here and view.try_number > than and len(self.runs) >= run and self._is_watched()
+            return view.state == state and view.try_number > than and len(self.runs) >= run
 
-        wait_for(ask, f"{self.name} to wait for run {run}, in a try after {than}; {self.describe()}")
+        what = f"{self.name} to be {state} with run {run}, in a try after {than}"
+        wait_for(ask, f"{what}; {self.describe()}")
+        # The launch has looked at the run as well: only a look from now on shows that somebody follows it.
+        newest = str(self.runs[-1]["run_id"])
+        last = max((one.number for one in self.slot.air.requests()), default=0)
+
+        def is_watched() -> bool:
+            looks = self.slot.air.requests("GET", "*/jobs/runs/get", after=last)
+            return any(newest in look.query.get("run_id", []) for look in looks)
+
+        wait_for(is_watched, f"a look at the newest run; {self.describe()}")
 
     def process(self) -> TaskProcess:
         """Return the processes of the running task."""
@@ -161,12 +174,17 @@ class Trial:
 
         return wait_for(ask, f"{self.name} to be tried again after try {than}; {self.describe()}", 240)
 
+    def wait_for_dag_run(self, state: str) -> None:
+        """Wait for the Dag run's end: what is cleared before that is never scheduled."""
+        client = self.airflow.client
+        wait_for(lambda: client.run_state(self.key.dag_id, self.name) == state, f"{self.name} to be {state}")
+
     def wait_for_end(self) -> None:
         """Wait until the task is over and its runs have ended, as far as they do."""
         for key in self.keys:
             self.airflow.client.wait_task(key, FINISHED, 300)
         try:
-            wait_for(lambda: not self.alive, "the runs to end", 60)
+            wait_for(lambda: not self.alive, "the runs to end", 20 if self.expected.alive else 60)
         except TimeoutError:
             return  # an orphan, which the count shows
 
@@ -210,12 +228,6 @@ class Trial:
         full = value.get("state") == "SUCCESS" and value.get("mlflow_run_id")
         return bool(full and value["run_id"] == runs[-1]["run_id"])
 
-    def _is_watched(self) -> bool:
-        """Whether somebody has looked at the newest run."""
-        newest = str(self.runs[-1]["run_id"])
-        looks = self.slot.air.requests("GET", "*/jobs/runs/get")
-        return any(newest in look.query.get("run_id", []) for look in looks)
-
 
 def judge(observed: Observed, expected: Outcome, mapped: int = 1) -> dict[str, int]:
     """Return what is wrong: ``duplicates``, ``orphans`` and ``wrong`` outcomes.
@@ -230,6 +242,11 @@ def judge(observed: Observed, expected: Outcome, mapped: int = 1) -> dict[str, i
     got = {name: value for name, value in asdict(observed).items() if name in want}
     return {
         "duplicates": max(0, observed.runs - expected.runs),
-        "orphans": observed.alive,
-        "wrong": int(bool(observed.error) or got != want or observed.runs < expected.runs),
+        "orphans": max(0, observed.alive - expected.alive),
+        "wrong": int(
+            bool(observed.error)
+            or got != want
+            or observed.runs < expected.runs
+            or observed.alive < expected.alive
+        ),
     }

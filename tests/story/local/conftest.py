@@ -15,19 +15,24 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
+from airflow.providers.databricks_air import local
 from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.local.remote import AirControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow.providers.databricks_air.local.remote import AirControl
 
 HOME = "/Workspace/Users/you@example.com"
 TERMINAL = {"TERMINATED", "INTERNAL_ERROR", "SKIPPED"}
@@ -68,7 +73,7 @@ class Client:
         finally:
             connection.close()
 
-    def get(self, path: str, **query: Any) -> Answer:
+    def get(self, path: str, /, **query: Any) -> Answer:
         """Send a GET."""
         return self.send("GET", f"{path}?{urlencode(query)}")
 
@@ -161,3 +166,42 @@ def air() -> Iterator[LocalAirRuntime]:
 def client(air: LocalAirRuntime) -> Client:
     """Return a client of that server."""
     return Client(air)
+
+
+MODULE = ("-m", "airflow.providers.databricks_air", "local")
+ALONE = (str(Path(local.__file__).parent),)
+
+
+class ServerProcess:
+    """A server in a process of its own."""
+
+    def __init__(self, directory: Path, *options: str, airflow: bool = False) -> None:
+        command = [sys.executable, *(MODULE if airflow else ALONE)]
+        self.process = subprocess.Popen(
+            [*command, "--state-dir", str(directory), *options], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        lines = [self.process.stdout.readline() for _ in range(3)]
+        self.air = AirControl(lines[0].rpartition(" ")[2].strip(), lines[1].rpartition(" ")[2].strip())
+        self.connection_line = lines[2].strip()
+        self.client = Client(self.air)
+
+    def kill(self) -> None:
+        """Kill it as the kernel does when memory is short."""
+        self.process.kill()
+        self.process.wait()
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and return the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(15)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[ServerProcess]]:
+    """Collect servers and end those that still run."""
+    started: list[ServerProcess] = []
+    yield started
+    for server in started:
+        if server.process.poll() is None:
+            server.kill()

@@ -14,90 +14,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
 from airflow.providers.databricks_air.run.compute import ACCELERATORS
 
+_ODD = json.loads(Path(__file__).with_name("odd_texts.json").read_text(encoding="utf-8"))
+
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,30}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-AWKWARD = st.sampled_from(
-    [
-        "",
-        " ",
-        "\n",
-        "a\n",
-        "a\n\n",
-        "\na",
-        " a\nb",
-        "a \nb",
-        "\ta",
-        "yes",
-        "null",
-        "~",
-        "1e-3",
-        "0o17",
-        "017",
-        "1_000",
-        "---",
-    ]
-    + [
-        "...",
-        "- a",
-        "a: b",
-        "a #b",
-        "#",
-        "'",
-        '"',
-        "\\",
-        "{",
-        "[",
-        "&a",
-        "*a",
-        "!a",
-        "%a",
-        "@",
-        "`",
-        "<<",
-        "=",
-        "2024-01-01",
-    ]
-    + [
-        "1:30",
-        ".inf",
-        "-.INF",
-        ".nan",
-        "0x1F",
-        "+1",
-        "1.",
-        ".5",
-        "é\u2028x",
-        "\x85",
-        "\ufeff",
-        "😀\nx",
-        "\x00",
-        "a\r\nb",
-        "\x7f",
-    ]
-    + [
-        "|",
-        ">",
-        "? a",
-        "true",
-        "True",
-        "-",
-        "--",
-        "- ",
-        "a:",
-        ": a",
-        "a\tb",
-        "x" * 200,
-        "a\n b\n  c\n",
-        "\r",
-        "a\n\tb",
-    ]
-)
+AWKWARD = st.sampled_from(_ODD["texts"])
 SCALARS = st.one_of(TEXTS, AWKWARD, st.integers(), st.floats(allow_nan=False), st.booleans(), st.none())
 BLANK = st.one_of(TEXTS, AWKWARD)
 VALUES = st.recursive(
@@ -220,60 +149,8 @@ NONSENSE = st.one_of(
         max_leaves=6,
     ),
 )
-_PIECES = [
-    "a",
-    "b",
-    ": ",
-    ":",
-    "- ",
-    "\n",
-    " ",
-    "  ",
-    "&x ",
-    "*x",
-    "<<",
-    "!!str ",
-    "!!python/object:os.system ",
-    "{",
-    "}",
-    "[",
-    "]",
-]
-_PIECES += [
-    ",",
-    "'",
-    '"',
-    "|",
-    ">",
-    "#",
-    "---\n",
-    "...\n",
-    "%YAML 1.1\n",
-    "? ",
-    "!!binary ",
-    "\t",
-    "1",
-    "~",
-    "\\",
-    "\ufeff",
-    "é",
-    "\0",
-]
-_PIECES += [
-    "experiment_name: x\n",
-    "compute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\n",
-    "command: x\n",
-]
-_PIECES += [
-    "_bases_: [a.yaml]\n",
-    "parameters:\n",
-    "environment: {dependencies: r.yaml}\n",
-    "!<tag:yaml.org,2002:int> ",
-    "\U0001f600",
-    "\ud800",
-]
 #: Text made of what YAML is made of.
-YAML_LIKE = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
+YAML_LIKE = st.lists(st.sampled_from(_ODD["pieces of YAML"]), max_size=40).map("".join)
 OVERRIDES = st.one_of(
     st.none(),
     st.dictionaries(

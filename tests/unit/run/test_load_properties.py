@@ -47,10 +47,10 @@ ANYTHING = {
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """Fail when the block takes too long or the peak of this process's memory grows by too much."""
-    before, start = _peak(), time.perf_counter()
+    """Fail when the block takes too much time, or the peak of memory grows by too much, of this process."""
+    before, start = _peak(), time.process_time()
     yield
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert _peak() - before < MEBIBYTES * 2**20
 
 
@@ -62,10 +62,12 @@ def _survives(source: Any, overrides: Any) -> None:
     with bounded():
         try:
             config = load_run_config(source, overrides=overrides, base_dir=NOWHERE)
-            assert load_run_config(config.to_yaml()) == config
         except ConfigError as error:
-            assert error.errors
-            assert str(error).isprintable() or "\n" in str(error)
+            told = error.errors
+        else:
+            told = ()
+            assert load_run_config(config.to_yaml()) == config
+    assert all(error.message for error in told)
 
 
 def _round_trip(document: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,13 @@ class TestPinned:
     def test_branch_is_the_local_head(self, repo: Path) -> None:
         """A clean branch gives the commit that it points to."""
         assert snapshot(repo, branch="main").key == commit_key(git(repo, "rev-parse", "main"))
+
+    def test_fetched_branch(self, repo: Path, tmp_path: Path) -> None:
+        """A branch of a remote is packed as it was fetched, whatever the working tree has."""
+        git(tmp_path, "clone", "-q", str(repo), "copy")
+        write(tmp_path / "copy", train_py="print(2)\n")
+        taken = snapshot(tmp_path / "copy", branch="origin/main")
+        assert taken.key == commit_key(git(repo, "rev-parse", "main"))
 
     def test_dirty_branch_is_refused(self, repo: Path) -> None:
         """A branch whose working tree has changes is refused, with the files and the way out."""
@@ -354,6 +362,12 @@ class TestWorkingTree:
         git(repo, "add", "vendor")
         assert "vendor/lib.py" in names(snapshot(repo))
 
+    def test_directory_that_the_repository_around_it_ignores(self, repo: Path) -> None:
+        """A code directory inside an ignored one is packed by its own rules, rather than empty."""
+        write(repo, data__proj__train_py="1", data__proj__x_tmp="t")
+        (repo / "data" / "proj" / ".gitignore").write_text("x_tmp\n")
+        assert names(snapshot(repo / "data" / "proj")) == [".gitignore", "train.py"]
+
     def test_empty_directory(self, root: Path) -> None:
         """An empty directory gives an archive with nothing but the top directory."""
         assert list(members(snapshot(root))) == ["proj"]
@@ -503,24 +517,23 @@ class TestHostileTrees:
             with pytest.raises(SnapshotError, match=r"ipc\.sock is a pipe, a socket"):
                 snapshot(root)
 
-    def test_unreadable_file(self, root: Path) -> None:
+    def test_unreadable_file(self) -> None:
         """A file that may not be read is refused by name."""
-        write(root, a_py="1")
-        (root / "a.py").chmod(0)
-        for path in (root, *root.parents):
-            if path.stat().st_uid == os.getuid() and path != Path("/tmp"):
-                path.chmod(path.stat().st_mode | 0o755)
         script = (
             "import os, sys; from pathlib import Path\n"
             "from airflow.providers.databricks_air.run.config import CodeSource\n"
             "from airflow.providers.databricks_air.run.snapshot import take_snapshot\n"
             "source = CodeSource(root_path=sys.argv[1])\n"
+            # Root may read everything.
             "os.setuid(65534) if os.getuid() == 0 else None\n"
             "take_snapshot(source, Path('/'))\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=False, cwd="/"
-        )
+        # The directories of pytest are closed to other users.
+        with tempfile.TemporaryDirectory() as root:
+            Path(root).chmod(0o755)
+            (Path(root) / "a.py").touch(0)
+            command = [sys.executable, "-c", script, root]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert "SnapshotError: code_source: a.py cannot be read: Permission denied" in done.stderr
 
     def test_file_that_vanishes(self, repo: Path) -> None:

@@ -76,25 +76,26 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Databricks AI Runtime",
                 "ui-field-behaviour": {
                     "hidden-fields": [
-                        "port",
                         "schema",
+                        "port",
                     ],
                     "relabeling": {
                         "host": "Workspace URL",
-                        "login": "Client ID (service principal)",
+                        "login": "Client id (service principal)",
                         "password": "Token or client secret",
-                        "extra": "Extra (databricks-sdk Config fields)",
                     },
                     "placeholders": {
                         "host": "https://adb-1234567890123456.7.azuredatabricks.net",
-                        "login": "leave empty with a personal access token",
-                        "password": "personal access token, or the OAuth secret of the client ID",
-                        "extra": '{"auth_type": "oauth-m2m"}',
+                        "login": "empty for a personal access token",
+                        "extra": '{"auth_type": "…"} or any other field of the Databricks SDK\'s configuration',
                     },
                 },
             },
         ],
         "extra-links": [
             "airflow.providers.databricks_air.links.air.AirRunLink",
+        ],
+        "cli": [
+            "airflow.providers.databricks_air.cli.definition.get_cli_commands",
         ],
     }

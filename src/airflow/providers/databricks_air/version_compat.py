@@ -67,6 +67,10 @@ class Seen(NamedTuple):
     try_number: int | None = None
 
 
+# The answer is there and the task instance is not: somebody has deleted the Dag run.
+GONE = Seen("removed")
+
+
 def state_store(context: Context) -> StateStore | None:
     """Return the task state store, or None where there is none."""
     store: Any = context.get("task_state_store")
@@ -95,7 +99,7 @@ def _ask_supervisor(ti: Any) -> Seen | None:
     )
     by_task: Mapping[str, Any] | None = states.get(ti.run_id)
     if not by_task:
-        return None
+        return GONE
     value = by_task.get(f"{ti.task_id}_{map_index}" if map_index >= 0 else ti.task_id)
     return Seen(None if value is None else str(getattr(value, "value", value)))
 
@@ -110,7 +114,7 @@ def _ask_database(ti: Any) -> Seen | None:
             .filter_by(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
             .one_or_none()
         )
-    return None if row is None else Seen(row[0], row[1])
+    return GONE if row is None else Seen(row[0], row[1])
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:

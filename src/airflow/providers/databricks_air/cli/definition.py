@@ -47,7 +47,7 @@ class _Arguments(argparse.ArgumentParser):
 
     def add_argument(self, *flags: Any, **options: Any) -> argparse.Action:
         """Write one argument down."""
-        self.written.append(Arg(flags, **options))
+        self.written.append(Arg(flags, **options))  # type: ignore[no-untyped-call]  # of Airflow
         return super().add_argument(*flags, **options)
 
 

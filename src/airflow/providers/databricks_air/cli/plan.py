@@ -14,8 +14,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.plan import Plan
 
 __all__ = ["configure", "run"]
 
@@ -45,19 +50,25 @@ def run(args: argparse.Namespace) -> int:
     Token and launch directory are those of the Airflow task; here an example stands for them, unless the
     configuration has a token of its own.
     """
-    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
     from airflow.providers.databricks_air.exceptions import AirConfigError
-    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-    from airflow.providers.databricks_air.run import load_run_config
     from airflow.providers.databricks_air.run.errors import AirError
 
     try:
-        config = load_run_config(Path(args.file), overrides=args.override)
-        client = AirRuntimeHook(args.connection).client
-        token = config.idempotency_token or EXAMPLE_TOKEN
-        found = plan(client, config, token=token)
+        # Airflow 2 logs to the standard output, where nothing but the plan belongs.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = _plan(args)
     except (AirError, AirConfigError) as error:
         print(error, file=sys.stderr)
         return 1
     print(found.to_json() if args.output == "json" else found.to_text())
     return 0
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    from airflow.providers.databricks_air.run import load_run_config
+
+    config = load_run_config(Path(args.file), overrides=args.override)
+    client = AirRuntimeHook(args.connection).client
+    return plan(client, config, token=config.idempotency_token or EXAMPLE_TOKEN)

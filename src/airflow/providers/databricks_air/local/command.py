@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         runtime = _runtime(args, secrets)
     except ValueError as error:
         return _fail(str(error))
+    # Worker threads that lay out nodes must not make requests wait for the interpreter.
+    sys.setswitchinterval(0.001)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.local.artifacts import publish
-from airflow.providers.databricks_air.local.nodes import Outcome
+from airflow.providers.databricks_air.local.nodes import LOST, Outcome
 from airflow.providers.databricks_air.local.runs import FAILED_MESSAGE, Attempt, Run
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ __all__ = ["Lifecycle"]
 
 logger = logging.getLogger(__name__)
 
-_LOST = "The local AI Runtime stopped while this attempt was running"
 _TIMED_OUT = "Run exceeded the timeout of {seconds:g} seconds"
 _CANCELLED = "Run cancelled."
 
@@ -98,17 +97,23 @@ class Lifecycle:
             )
 
     async def _attempts(self, run: Run) -> None:
-        outcome = None
-        if run.last.started:  # the server was stopped in the middle of it
-            outcome = Outcome("FAILED", _LOST, "CLOUD_FAILURE")
-        while True:
-            if outcome is None:
-                outcome = await self._attempt(run, run.last)
-            if not self._retries(run, outcome):
-                break
+        begun = bool(run.last.started)  # the server was stopped in the middle of it
+        outcome = await (self._recover(run, run.last) if begun else self._attempt(run, run.last))
+        while self._retries(run, outcome):
             await self._wait_for_retry(run, outcome)
-            outcome = None
+            outcome = await self._attempt(run, run.last)
         self._finish(run, outcome)
+
+    async def _recover(self, run: Run, attempt: Attempt) -> Outcome:
+        """Go on with an attempt that an earlier server began."""
+        if attempt.life == "WAITING_FOR_RETRY":
+            return Outcome(attempt.result, attempt.message, attempt.code)
+        if "outcome" in _script(run, attempt.number):
+            return LOST
+        seconds = attempt.started / 1000 + run.timeout - self._ws.clock.now() if run.timeout else 0
+        return await self._within(
+            max(seconds, 0.001) if run.timeout else 0, self._ws.nodes.adopt(run, attempt)
+        )
 
     def _retries(self, run: Run, outcome: Outcome) -> bool:
         left = run.max_retries < 0 or run.last.number < run.max_retries
@@ -119,16 +124,19 @@ class Lifecycle:
     async def _wait_for_retry(self, run: Run, outcome: Outcome) -> None:
         ended = run.last
         ended.life, ended.ended, ended.message = "WAITING_FOR_RETRY", self._now(), _message(outcome)
+        ended.result, ended.code = outcome.result, outcome.code
         self._close_attempt(run, ended, outcome)
         self._ws.save(run)
         await self._ws.clock.sleep(float(run.plan.get("retry_wait", self._ws.settings.retry_wait)))
-        ended.life, ended.result, ended.code = "TERMINATED", outcome.result, outcome.code
+        ended.life = "TERMINATED"
         run.attempts.append(Attempt(self._ws.store.next_id(), ended.number + 1, created=self._now()))
         self._ws.save(run)
 
     async def _attempt(self, run: Run, attempt: Attempt) -> Outcome:
         script = _script(run, attempt.number)
         await self._hold(run, attempt, script)
+        if "outcome" not in script:
+            await self._ws.nodes.turn()
         attempt.experiment_id, attempt.mlflow_run_id = self._ws.mlflow.begin(run, attempt)
         attempt.life, attempt.started, attempt.message, attempt.status = "RUNNING", self._now(), "", ""
         attempt.life = script.get("state", attempt.life)

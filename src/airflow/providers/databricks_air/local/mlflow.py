@@ -36,8 +36,8 @@ _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 class Mlflow:
     """The tracking server's state.
 
-    An experiment is a document ``{experiment_id, name, artifact_location, lifecycle_stage, tags, ...}``; a run
-    is ``{info, params, tags}``; the points of its metrics lie in the store's own table.
+    An experiment is a document with ``experiment_id``, ``name``, ``artifact_location``, ``lifecycle_stage``
+    and ``tags``; a run is one with ``info``, ``params`` and ``tags``. Points of metrics have their own table.
     """
 
     def __init__(self, ws: Workspace) -> None:

@@ -10,38 +10,42 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""One node of one attempt: its directory, its variables and the process that runs the command."""
+"""The process of one node: a command in a process group of its own, its output and its end."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
-import tarfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CommandError", "NodeProcess", "NodeSpec", "extract_code", "kill_escaped", "sidecar_variables"]
+__all__ = ["KILLED", "MARK", "NodeProcess", "NodeSpec", "kill_marked"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MARK = "DATABRICKS_AIR_LOCAL_NODE"
 _CHUNK = 256 * 1024
+KILLED = -9
+_SETUP_FAILED = "setup"
 
-# $1 command, $2 where the exit status goes, $3 the descriptor that closes when the server dies (or empty).
-# The watcher kills what left the group too, by the mark in its environment (Linux).
-WRAPPER = r"""
-if [[ -n $3 ]]; then
-  lifeline=$3
+# The server holds the write end of the lifeline: when it dies, however it dies, the watcher reads the end of
+# the file and kills the group, and by the mark in their environment (Linux) what left the group.
+_WRAPPER = r"""
+command=$1 status_file=$2 lifeline=$3 memory=$4 cpus=$5 setup=$6
+finish() {
+  printf %s "$1" >"$status_file.part" && mv "$status_file.part" "$status_file"
+  kill -KILL -- -$$
+}
+if [[ -n $lifeline ]]; then
   (
     read -r _ <&"$lifeline"
-    escaped=$(grep -lazsF -- "DATABRICKS_AIR_LOCAL_NODE=$DATABRICKS_AIR_LOCAL_NODE" /proc/[0-9]*/environ)
-    for path in $escaped; do
+    mark="DATABRICKS_AIR_LOCAL_NODE=$DATABRICKS_AIR_LOCAL_NODE"
+    for path in $(grep -lazsF -- "$mark" /proc/[0-9]*/environ); do
       pid=${path//[!0-9]/}
       [[ $(ps -o pgid= -p "$pid") -eq $$ ]] || kill -KILL "$pid"
     done
@@ -49,16 +53,17 @@ if [[ -n $3 ]]; then
   ) </dev/null >/dev/null 2>&1 &
   exec {lifeline}<&-
 fi
-bash --noprofile --norc -e -u -o pipefail "$1"
+if [[ -n $memory ]]; then ulimit -v "$memory"; fi
+if [[ -n $cpus ]]; then taskset -pc "$cpus" $$ >/dev/null; fi
+if [[ -n $setup ]]; then
+  bash --noprofile --norc -e -u -o pipefail "$setup" || finish setup
+fi
+SECONDS=0
+bash --noprofile --norc -e -u -o pipefail "$command"
 status=$?
 if (( status != 0 )); then echo "ERROR: Script failed with exit code $status after ${SECONDS}s"; fi
-printf %s "$status" >"$2.part" && mv "$2.part" "$2"
-kill -KILL -- -$$
+finish "$status"
 """
-
-
-class CommandError(Exception):
-    """A node could not be prepared; the message says why, in the words a user needs."""
 
 
 @dataclass(frozen=True)
@@ -67,51 +72,83 @@ class NodeSpec:
 
     :param directory: the node's own directory.
     :param command: the script.
-    :param variables: its whole environment.
+    :param variables: its whole environment; the mark tells its processes apart.
     :param keep: the process may outlive the server.
-    :param prefix: commands before the shell, for limits.
+    :param memory: bytes of address space that each process may take; 0 for no limit.
+    :param cpus: the processors it may use, as ``taskset`` writes them; empty for all.
+    :param setup: a script that runs before the command.
     """
 
     directory: Path
     command: Path
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     keep: bool = False
-    prefix: tuple[str, ...] = ()
+    memory: int = 0
+    cpus: str = ""
+    setup: Path | None = None
 
 
 class NodeProcess:
-    """A running command, in a process group of its own.
+    """A command that runs, or ran: its state lies in the node's directory and survives the server.
 
-    :param lifeline: descriptor of a pipe that the server holds open.
+    :param directory: the node's directory.
+    :param pid: process id, and id of the process group.
+    :param mark: value of ``DATABRICKS_AIR_LOCAL_NODE`` in its environment.
+    :param child: the process, when this server started it.
     """
 
-    def __init__(self, spec: NodeSpec, lifeline: int) -> None:
-        self.spec = spec
-        self._status = spec.directory / "exit_status"
-        self._status.unlink(missing_ok=True)
+    def __init__(self, directory: Path, pid: int, mark: str, child: subprocess.Popen[bytes] | None) -> None:
+        self.pid = pid
+        self.mark = mark
+        self._child = child
+        self._status = directory / "exit_status"
+        self._output: IO[bytes] = (directory / "output.log").open("rb")
+        self._rest = b""
+        self._offset = 0
+
+    @classmethod
+    def start(cls, spec: NodeSpec, lifeline: int) -> NodeProcess:
+        """Start a command.
+
+        :param lifeline: read end of a pipe whose write end only the server holds.
+        """
         work = spec.directory / "work"
         work.mkdir(parents=True, exist_ok=True)
-        output = spec.directory / "output.log"
-        with output.open("ab") as sink:
-            self._process = subprocess.Popen(
-                [*spec.prefix, "bash", "--noprofile", "--norc", "-c", WRAPPER, "node", str(spec.command),
-                 str(self._status), "" if spec.keep else str(lifeline)],
-                cwd=work, env=dict(spec.variables), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-                start_new_session=True, pass_fds=() if spec.keep else (lifeline,),
-            )  # fmt: skip
-        self.pid = self._process.pid
-        self.mark = spec.variables["DATABRICKS_AIR_LOCAL_NODE"]
-        self._output: IO[bytes] = output.open("rb")
-        self._rest = b""
-        self.offset = 0
+        arguments = [
+            *(str(spec.command), str(spec.directory / "exit_status"), "" if spec.keep else str(lifeline)),
+            *(str(spec.memory // 1024 or ""), spec.cpus, str(spec.setup or "")),
+        ]
+        with (spec.directory / "output.log").open("ab") as sink:
+            child = subprocess.Popen(
+                ["bash", "--noprofile", "--norc", "-c", _WRAPPER, "node", *arguments],
+                cwd=work,
+                env=dict(spec.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                pass_fds=() if spec.keep else (lifeline,),
+            )
+        process = cls(spec.directory, child.pid, spec.variables[MARK], child)
+        (spec.directory / "process.json").write_text(json.dumps({"pid": child.pid, "mark": process.mark}))
+        return process
+
+    @classmethod
+    def found(cls, directory: Path) -> NodeProcess | None:
+        """Return the process that an earlier server started in a directory, alive or not."""
+        try:
+            kept = json.loads((directory / "process.json").read_text())
+            return cls(directory, kept["pid"], kept["mark"], None)
+        except (OSError, ValueError):
+            return None
 
     def seek(self, offset: int) -> None:
         """Go on reading the output from an offset."""
         self._output.seek(offset)
-        self.offset = offset
+        self._offset = offset
 
     def read_lines(self, *, final: bool = False) -> list[tuple[str, int]]:
-        """Return the new lines of the output and where each ends.
+        """Return new lines of the output and where each ends.
 
         :param final: nothing more will come; a last line without its end counts.
         """
@@ -123,36 +160,45 @@ class NodeProcess:
             self._rest = b""
         found = []
         for line in lines:
-            self.offset += len(line)
-            found.append((line.rstrip(b"\r\n").decode("utf-8", "replace"), self.offset))
+            self._offset += len(line)
+            found.append((line.rstrip(b"\r\n").decode("utf-8", "replace"), self._offset))
         return found
 
-    def poll(self) -> int | None:
-        """Return the command's exit status when it ended: negative for the signal that killed all of it."""
-        code = self._process.poll()
+    def poll(self) -> int | str | None:
+        """Return the exit status when it ended; negative for a signal, ``setup`` when it never began."""
+        code = self._child.poll() if self._child is not None else self._poll_stranger()
         if code is None:
             return None
         try:
-            return int(self._status.read_text())
+            text = self._status.read_text()
+            return text if text == _SETUP_FAILED else int(text)
         except (OSError, ValueError):
             return code
+
+    def _poll_stranger(self) -> int | None:
+        try:
+            running = f"{MARK}={self.mark}".encode() in Path(f"/proc/{self.pid}/environ").read_bytes()
+        except OSError:
+            running = False
+        return None if running else KILLED
 
     def kill(self) -> None:
         """Kill the whole process group."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+            if self._child is not None or self._poll_stranger() is None:
+                os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Release the output file."""
         self._output.close()
 
 
-def kill_escaped(marks: set[str]) -> None:
-    """Kill the processes that left their group, known by the mark in their environment; Linux only.
+def kill_marked(marks: set[str]) -> None:
+    """Kill all processes of some nodes, also those that left their group; Linux only.
 
     :param marks: values of ``DATABRICKS_AIR_LOCAL_NODE``.
     """
-    wanted = [f"DATABRICKS_AIR_LOCAL_NODE={mark}".encode() for mark in marks]
+    wanted = [f"{MARK}={mark}".encode() for mark in marks]
     found = True
     while found:  # once more when something was found: it may have forked in the meantime
         found = False
@@ -162,56 +208,3 @@ def kill_escaped(marks: set[str]) -> None:
                 if any(mark in environment for mark in wanted):
                     os.kill(int(path.parent.name), signal.SIGKILL)
                     found = True
-
-
-def sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the files beside the command define.
-
-    :param secrets: values by ``scope/key``.
-    :raises CommandError: when a file is not what it should be, or a secret does not exist.
-    """
-    variables = {
-        item["name"]: item["value"] for item in _sidecar(launch / "env_vars.json", ("name", "value"))
-    }
-    for item in _sidecar(launch / "secret_env_vars.json", ("name", "secret_scope", "secret_key")):
-        reference = f"{item['secret_scope']}/{item['secret_key']}"
-        if reference not in secrets:
-            raise CommandError(
-                f"Secret does not exist with scope: {item['secret_scope']} and key: {item['secret_key']}"
-            )
-        variables[item["name"]] = secrets[reference]
-    return variables
-
-
-def _sidecar(path: Path, keys: tuple[str, ...]) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    try:
-        items: Any = json.loads(path.read_bytes())
-    except ValueError:
-        raise CommandError(f"{path.name} is not JSON") from None
-    if not isinstance(items, list):
-        raise CommandError(f"{path.name} is not a JSON array")
-    for item in items:
-        if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in keys):
-            raise CommandError(f"{path.name}: every entry needs the strings {', '.join(keys)}")
-        if not _NAME.fullmatch(item["name"]) or any("\0" in item[key] for key in keys):
-            raise CommandError(f"{path.name}: {item['name']!r} cannot be an environment variable")
-    return items
-
-
-def extract_code(archive: Path, target: Path) -> Path:
-    """Extract a snapshot below a directory and return the directory it holds.
-
-    :raises CommandError: when it is not an archive, climbs out, or has not exactly one top directory.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(target, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise CommandError(f"The code source is not a usable .tar.gz archive: {error}") from None
-    tops = list(target.iterdir())
-    if len(tops) != 1 or not tops[0].is_dir():
-        raise CommandError("The code source must hold exactly one top-level directory")
-    return tops[0]

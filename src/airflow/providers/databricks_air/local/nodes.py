@@ -16,46 +16,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
-import sys
-import uuid
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.local.node import (
-    CommandError,
-    NodeProcess,
-    NodeSpec,
-    extract_code,
-    kill_escaped,
-    sidecar_variables,
-)
-from airflow.providers.databricks_air.local.submission import GPUS_PER_NODE, command_paths
-from airflow.providers.databricks_air.local.tree import parent_of
+from airflow.providers.databricks_air.local.launch import CommandError, Place, prepare
+from airflow.providers.databricks_air.local.node import KILLED, NodeProcess, NodeSpec, kill_marked
+from airflow.providers.databricks_air.local.submission import command_paths, node_count
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from airflow.providers.databricks_air.local.runs import Attempt, Run
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["Nodes", "Outcome"]
+__all__ = ["LOST", "Nodes", "Outcome"]
 
 _TICK = 0.03
-_SIDECARS = (
-    "env_vars.json",
-    "secret_env_vars.json",
-    "hyperparameters.yaml",
-    "requirements.yaml",
-    "training_config.yaml",
-)
-_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+_QUIET = 0.005
+_LONGEST_WAIT = 0.025
+_LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
+_SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended.
 
@@ -69,13 +56,18 @@ class Outcome:
     code: str = ""
 
 
+LOST = Outcome("FAILED", _LOST_MESSAGE, "CLOUD_FAILURE")
+
+
 @dataclass(eq=False)
 class _Node:
     process: NodeProcess
     run_id: int
     attempt: int
     rank: int
-    ended: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    ended: asyncio.Future[int | str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class Nodes:
@@ -84,11 +76,13 @@ class Nodes:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._live: set[_Node] = set()
+        self._ended: list[tuple[_Node, int | str]] = []
         self._ticker: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="air-prepare")
         self._read_end, self._write_end = os.pipe()
+        self._gate = asyncio.Lock()
         self._released = False
-        self._ended: list[tuple[_Node, int]] = []
+        self._turn = 0
 
     @property
     def alive(self) -> int:
@@ -103,7 +97,40 @@ class Nodes:
         except CommandError as error:
             self._ws.streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
             return Outcome("FAILED", str(error), "INVALID_RUN_CONFIGURATION")
-        nodes = [self._start(spec, run, attempt, rank) for rank, spec in enumerate(specs)]
+        return await self._follow(
+            [
+                self._watch(NodeProcess.start(spec, self._read_end), run, attempt, rank)
+                for rank, spec in enumerate(specs)
+            ]
+        )
+
+    async def turn(self) -> None:
+        """Return when a process may be started: starting one blocks the server, so requests go first."""
+        loop = asyncio.get_running_loop()
+        async with self._gate:
+            latest = loop.time() + _LONGEST_WAIT
+            while loop.time() < latest and time.monotonic() - self._ws.last_request < _QUIET:
+                await asyncio.sleep(_QUIET / 2)
+
+    async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
+        """Go on with what an earlier server started: ended, still running, or lost with it."""
+        processes: list[NodeProcess] = []
+        for rank in range(node_count(run.air)):
+            process = NodeProcess.found(self._ws.node_directory(run.run_id, attempt.number, rank))
+            if process is None:
+                for other in processes:
+                    other.close()
+                return LOST
+            process.seek(self._ws.streams.get(run.run_id, attempt.number, rank).consumed)
+            processes.append(process)
+        if not self._ws.settings.keep_runs:
+            for process in processes:
+                process.kill()
+        nodes = [self._watch(process, run, attempt, rank) for rank, process in enumerate(processes)]
+        outcome = await self._follow(nodes)
+        return LOST if any(node.ended.result() == KILLED for node in nodes) else outcome
+
+    async def _follow(self, nodes: Sequence[_Node]) -> Outcome:
         try:
             pending = {node.ended for node in nodes}
             while pending:
@@ -112,10 +139,13 @@ class Nodes:
                     break
         finally:
             await self._end(nodes)
-        return Outcome("FAILED" if any(node.ended.result() for node in nodes) else "SUCCESS")
+        statuses = [node.ended.result() for node in nodes]
+        if "setup" in statuses:
+            return Outcome("FAILED", _SETUP_MESSAGE, "LIBRARY_INSTALLATION_ERROR")
+        return Outcome("FAILED" if any(statuses) else "SUCCESS")
 
-    def _start(self, spec: NodeSpec, run: Run, attempt: Attempt, rank: int) -> _Node:
-        node = _Node(NodeProcess(spec, self._read_end), run.run_id, attempt.number, rank)
+    def _watch(self, process: NodeProcess, run: Run, attempt: Attempt, rank: int) -> _Node:
+        node = _Node(process, run.run_id, attempt.number, rank)
         self._live.add(node)
         if self._ticker is None or self._ticker.done():
             self._ticker = asyncio.create_task(self._tick())
@@ -125,7 +155,7 @@ class Nodes:
         """Let go of what runs: it will outlive the server."""
         self._released = True
 
-    async def _end(self, nodes: list[_Node]) -> None:
+    async def _end(self, nodes: Sequence[_Node]) -> None:
         if self._released:
             return
         for node in nodes:
@@ -145,17 +175,17 @@ class Nodes:
         """Tell the ends of nodes once nothing is left of them; one look at the processes for all."""
         ended, self._ended = self._ended, []
         marks = {node.process.mark for node, _ in ended}
-        await asyncio.get_running_loop().run_in_executor(self._pool, kill_escaped, marks)
+        await asyncio.get_running_loop().run_in_executor(self._pool, kill_marked, marks)
         for node, status in ended:
             node.ended.set_result(status)
 
     def _look(self, node: _Node) -> None:
         status = node.process.poll()
-        stream = self._ws.streams.get(node.run_id, node.attempt, node.rank)
         lines = node.process.read_lines(final=status is not None)
         if lines:
+            stream = self._ws.streams.get(node.run_id, node.attempt, node.rank)
             stream.extend(lines, self._ws.clock.now())
-        if status is not None and not lines:
+        elif status is not None:
             node.process.close()
             self._live.discard(node)
             self._ended.append((node, status))
@@ -163,66 +193,21 @@ class Nodes:
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""
         paths = command_paths(run.air)
-        home = self._ws.runs_directory / str(run.run_id) / f"attempt_{attempt.number}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        return [self._prepare_node(run, attempt, home / f"node_{rank}", (rank, len(paths), path, port))
-                for rank, path in enumerate(paths)]  # fmt: skip
+            port = probe.getsockname()[1]
+        return [
+            prepare(self._ws, run, attempt, Place(rank, len(paths), port, path), self._processors())
+            for rank, path in enumerate(paths)
+        ]
 
-    def _prepare_node(
-        self, run: Run, attempt: Attempt, directory: Path, place: tuple[int, int, str, str]
-    ) -> NodeSpec:
-        rank, count, command_path, port = place
-        launch = directory / "launch"
-        launch.mkdir(parents=True, exist_ok=True)
-        self._copy_launch(command_path, launch)
-        per_node = GPUS_PER_NODE[run.air["deployments"][0]["compute"]["accelerator_type"]]
-        variables = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        variables.update(
-            HOME=str(directory / "home"),
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=port,
-            NUM_NODES=str(count),
-            NODE_RANK=str(rank),
-            WORLD_SIZE=str(per_node * count),
-            LOCAL_WORLD_SIZE=str(per_node),
-            MLFLOW_RUN_ID=attempt.mlflow_run_id,
-            MLFLOW_EXPERIMENT_ID=attempt.experiment_id,
-            MLFLOW_TRACKING_URI=self._ws.url,
-            MLFLOW_TRACKING_TOKEN=self._ws.tokens.node,
-            MLFLOW_SYSTEM_METRICS_NODE_ID=f"node_{rank}",
-            MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
-            NCCL_DEBUG="WARN",
-            PYTHONUNBUFFERED="1",
-            DATABRICKS_RUNTIME_VERSION=_runtime_version(run.body),
-            DATABRICKS_AIR_LOCAL_NODE=uuid.uuid4().hex,
-        )
-        (directory / "home").mkdir(exist_ok=True)
-        if (launch / "hyperparameters.yaml").exists():
-            variables["HYPERPARAMETERS_PATH"] = str(launch / "hyperparameters.yaml")
-        if run.air.get("code_source_path"):
-            variables["CODE_SOURCE_PATH"] = str(self._extract(run.air["code_source_path"], directory))
-        variables.update(sidecar_variables(launch, self._ws.secrets))
-        return NodeSpec(directory, launch / "command.sh", variables, keep=self._ws.settings.keep_runs)
-
-    def _copy_launch(self, command_path: str, launch: Path) -> None:
-        tree = self._ws.tree_of(command_path)
-        command = tree.find(command_path)
-        if command is None or command.blob is None:
-            raise CommandError(f"command_path '{command_path}' is not a readable file")
-        shutil.copyfile(tree.blob(command), launch / "command.sh")
-        for name in _SIDECARS:
-            entry = tree.find(f"{parent_of(command_path)}/{name}")
-            if entry is not None and entry.blob is not None:
-                shutil.copyfile(tree.blob(entry), launch / name)
-
-    def _extract(self, path: str, directory: Path) -> Path:
-        tree = self._ws.tree_of(path)
-        entry = tree.find(path)
-        if entry is None or entry.blob is None:
-            raise CommandError(f"code_source_path '{path}' is not a readable file")
-        return extract_code(tree.blob(entry), directory / "databricks" / "code_source")
+    def _processors(self) -> str:
+        """Return the next processors in turn, as many as a node may use."""
+        wanted, there = self._ws.settings.cpus, os.cpu_count() or 1
+        if not wanted or wanted >= there:
+            return ""
+        first, self._turn = self._turn, (self._turn + wanted) % there
+        return ",".join(str((first + offset) % there) for offset in range(wanted))
 
     async def close(self) -> None:
         """Kill what still runs, unless it may outlive the server, and release everything."""
@@ -231,12 +216,8 @@ class Nodes:
             self._ticker.cancel()
             with suppress(asyncio.CancelledError):
                 await self._ticker
+        for node in self._live:
+            node.process.close()
         self._pool.shutdown(wait=True)
         os.close(self._write_end)
         os.close(self._read_end)
-
-
-def _runtime_version(body: dict[str, Any]) -> str:
-    specs = [environment.get("spec") or {} for environment in body.get("environments", ())]
-    version = specs[0].get("environment_version") or specs[0].get("base_environment") if specs else ""
-    return f"client.{version or sys.version_info.major}"

@@ -14,13 +14,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from airflow.providers.databricks_air.local.router import Route
-from airflow.providers.databricks_air.local.wire import Refusal, Reply
+from airflow.providers.databricks_air.local.tokens import basic_password
+from airflow.providers.databricks_air.local.wire import Refusal, Reply, malformed
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.wire import Request
@@ -34,9 +33,10 @@ def reachable(_ws: Workspace, _request: Request) -> Reply:
     return Reply(200)
 
 
-def host_metadata(_ws: Workspace, _request: Request) -> Reply:
-    """``GET /.well-known/databricks-config``: 404, as older workspaces answer; clients go on without it."""
-    raise Refusal(404, "ENDPOINT_NOT_FOUND", "No host metadata")
+def host_metadata(ws: Workspace, _request: Request) -> dict[str, Any]:
+    """``GET /.well-known/databricks-config``."""
+    workspace_id = str(ws.settings.workspace_id)
+    return {"oidc_endpoint": f"{ws.url}/oidc", "workspace_id": workspace_id, "cloud": "AWS"}
 
 
 def authorization_server(ws: Workspace, _request: Request) -> dict[str, Any]:
@@ -50,21 +50,15 @@ def authorization_server(ws: Workspace, _request: Request) -> dict[str, Any]:
 
 def token(ws: Workspace, request: Request) -> dict[str, Any]:
     """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
-    form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
-    secret = (form.get("client_secret") or [""])[-1] or _basic_secret(
-        request.headers.get("Authorization", "")
-    )
+    try:
+        form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
+    except ValueError:
+        raise malformed("The form has too many fields") from None
+    secret = (form.get("client_secret") or [""])[-1] or basic_password(request.headers)
     if secret != ws.tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
         raise Refusal(401, "invalid_client", "Client authentication failed")
     seconds = ws.settings.token_seconds
     return {"access_token": ws.tokens.issue(seconds), "token_type": "Bearer", "expires_in": int(seconds)}
-
-
-def _basic_secret(header: str) -> str:
-    try:
-        return base64.b64decode(header.partition(" ")[2], validate=True).decode().partition(":")[2]
-    except (binascii.Error, ValueError):
-        return ""
 
 
 ROUTES = [

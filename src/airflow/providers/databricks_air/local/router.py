@@ -39,6 +39,7 @@ class Route:
     :param handler: takes the workspace and the request, returns a value or raises ``Refusal``.
     :param upload: the body is handed over as a file, not in memory.
     :param public: answered without a token.
+    :param page: for people: on the loopback address without a token, elsewhere with it as a password.
     :param control: of the control endpoints: an expired token is good enough, no fault applies, nothing is
         recorded.
     """
@@ -49,6 +50,7 @@ class Route:
     upload: bool = False
     public: bool = False
     control: bool = False
+    page: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from airflow.providers.databricks_air.local import (
     mlflow_api,
     multipart,
     oidc,
+    page,
     permissions,
     policies,
     pools,
@@ -33,11 +34,12 @@ from airflow.providers.databricks_air.local import (
 )
 from airflow.providers.databricks_air.local.router import Router
 
-__all__ = ["ROUTER"]
+__all__ = ["ROUTER", "ROUTES"]
 
 _RESOURCES = (
     *(scim, oidc, validate, workspace_files, volumes, multipart, jobs, logs, mlflow_api, artifacts),
-    *(policies, pools, images, permissions, control),
+    *(policies, pools, images, permissions, page, control),
 )
 
-ROUTER = Router(route for resource in _RESOURCES for route in resource.ROUTES)
+ROUTES = [route for resource in _RESOURCES for route in resource.ROUTES]
+ROUTER = Router(ROUTES)

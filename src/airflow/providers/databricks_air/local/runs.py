@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["FAILED_MESSAGE", "TERMINAL_STATES", "Attempt", "Run", "run_json"]
@@ -135,8 +135,8 @@ class Run:
         return "INTERNAL_ERROR" if life == "TERMINATED" and self.last.result == "FAILED" else life
 
     def to_document(self) -> dict[str, Any]:
-        """Return the run for the store."""
-        return asdict(self)
+        """Return the run for the store, which writes it at once: nothing is copied."""
+        return {**vars(self), "attempts": [vars(attempt) for attempt in self.attempts]}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Run:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import ipaddress
 import logging
 import socket
 import struct
@@ -65,6 +66,7 @@ class Server:
         await self._runner.setup()
         await self._listen(self._runner)
         host, port = self._runner.addresses[0][:2]
+        self._ws.tokens.loopback = ipaddress.ip_address(host).is_loopback
         self._ws.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._ws.resume()
 
@@ -87,6 +89,7 @@ class Server:
         await self._ws.close()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        self._ws.last_request = time.monotonic()
         raw_path, _, raw_query = http.raw_path.partition("?")
         match = ROUTER.find(http.method, raw_path)
         request = Request(http.method, decode(raw_path), match.params if match else {}, {}, http.headers)
@@ -109,7 +112,9 @@ class Server:
     ) -> Reply | None:
         """Check who asks and read the body; return the answer when that already fails."""
         try:
-            if match is not None and not match.route.public:
+            if match is not None and match.route.page:
+                self._ws.tokens.check_page(http.headers)
+            elif match is not None and not match.route.public:
                 self._ws.tokens.check(http.headers, control=match.route.control)
             request.query = _query(raw_query)
             if match is not None and match.route.upload:

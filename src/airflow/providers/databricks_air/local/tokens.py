@@ -14,8 +14,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from airflow.providers.databricks_air.local.wire import Refusal
 
@@ -25,7 +29,18 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.clock import Clock
     from airflow.providers.databricks_air.local.store import Store
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "basic_password"]
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def basic_password(headers: Mapping[str, str]) -> str:
+    """Return the password of basic authentication; empty without."""
+    try:
+        pair = base64.b64decode(headers.get("Authorization", "").partition(" ")[2], validate=True)
+        return pair.decode("ascii").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
 
 
 class Tokens:
@@ -38,6 +53,7 @@ class Tokens:
             store.put("meta", "tokens", kept)
         self.main: str = kept["main"]
         self.node: str = kept["node"]
+        self.loopback = True
         self._clock = clock
         self._expiry: dict[str, float] = {self.main: float("inf"), self.node: float("inf")}
 
@@ -56,6 +72,21 @@ class Tokens:
     def renew(self) -> None:
         """Accept the main token again."""
         self._expiry[self.main] = float("inf")
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Let a browser through or not.
+
+        On the loopback address the name that it asked for must be one of this machine: else a page of
+        somebody else, whose name was made to point here, could read ours.
+
+        :raises Refusal: 403 for a foreign name, 401 when a password is needed.
+        """
+        name = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
+        if self.loopback and name not in _LOOPBACK:
+            raise Refusal(403, "PERMISSION_DENIED", "This server answers to the names of this machine only.")
+        if not self.loopback and not hmac.compare_digest(basic_password(headers), self.main):
+            challenge = {"WWW-Authenticate": 'Basic realm="local AI Runtime: the token is the password"'}
+            raise Refusal(401, "UNAUTHENTICATED", "The token is the password.", challenge)
 
     def check(self, headers: Mapping[str, str], *, control: bool = False) -> None:
         """Let a request through or not.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Refusal", "Reply", "Request", "malformed", "missing", "refuse", "to_reply"]
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the service, not an error of ours
+class Refusal(Exception):
     """The service says no: status, error code and message, as the real one words it.
 
     :param status: HTTP status.

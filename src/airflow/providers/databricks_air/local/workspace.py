@@ -14,12 +14,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.behaviours import Behaviours
 from airflow.providers.databricks_air.local.clock import Clock, RealClock
+from airflow.providers.databricks_air.local.dependencies import dependency_notice
 from airflow.providers.databricks_air.local.faults import Faults
 from airflow.providers.databricks_air.local.journal import Journal
 from airflow.providers.databricks_air.local.lifecycle import Lifecycle
@@ -28,6 +30,7 @@ from airflow.providers.databricks_air.local.nodes import Nodes
 from airflow.providers.databricks_air.local.runs import Attempt, Run
 from airflow.providers.databricks_air.local.store import Store
 from airflow.providers.databricks_air.local.streams import Streams
+from airflow.providers.databricks_air.local.submission import command_paths
 from airflow.providers.databricks_air.local.tokens import Tokens
 from airflow.providers.databricks_air.local.tree import Tree
 from airflow.providers.databricks_air.local.wire import integer, refuse
@@ -53,6 +56,10 @@ class Settings:
     :param retry_wait: seconds between two attempts of a run.
     :param keep_runs: processes may outlive the server.
     :param latency: seconds that every answer is held back.
+    :param install_dependencies: install what a run asks for, into environments that are kept.
+    :param memory_limit: bytes of address space for each process of a node; 0 for no limit.
+    :param cpus: processors for each node; 0 for all.
+    :param requirements_notice: begin logs with the platform's line about a missing requirements file.
     :param artifact_layout: where logs lie in MLflow: ``new`` (by attempt) or ``old``.
     :param token_seconds: how long a token for client credentials is good.
     :param upload_limit: bytes of the largest file.
@@ -66,6 +73,10 @@ class Settings:
     retry_wait: float = 0.1
     keep_runs: bool = False
     latency: float = 0.0
+    install_dependencies: bool = False
+    memory_limit: int = 0
+    cpus: int = 0
+    requirements_notice: bool = False
     artifact_layout: str = "new"
     token_seconds: float = 3600.0
     upload_limit: int = 5 * 1024**3
@@ -86,6 +97,8 @@ class Workspace:
         self.settings = settings
         self.clock: Clock = clock or RealClock()
         self.url = ""
+        self.last_request = 0.0
+        self.page_key = secrets.token_hex(16)
         self.store = Store(directory)
         self.tokens = Tokens(self.store, self.clock)
         self.runs_directory = directory / "runs"
@@ -156,6 +169,10 @@ class Workspace:
         """Return all runs, the newest first."""
         return (run for run in reversed(self.runs.values()) if not run.deleted)
 
+    def node_directory(self, run_id: int, attempt: int, rank: int) -> Path:
+        """Return the directory of one node of one attempt."""
+        return self.runs_directory / str(run_id) / f"attempt_{attempt}" / f"node_{rank}"
+
     def tree_of(self, path: str) -> Tree:
         """Return the namespace that a path belongs to."""
         return self.volumes if path.startswith("/Volumes/") else self.workspace_files
@@ -167,7 +184,12 @@ class Workspace:
 
     def preamble(self, run: Run) -> list[str]:
         """Return the lines that the platform writes before the command's own."""
-        return []
+        notice = [] if self.settings.install_dependencies else dependency_notice(run.body)
+        directory = command_paths(run.air)[0].rpartition("/")[0]
+        if self.settings.requirements_notice and not self.readable(f"{directory}/requirements.yaml"):
+            line = f"No co-located requirements.yaml at {directory}; skipping requirements.yaml install."
+            notice.insert(0, line)
+        return notice
 
     async def close(self) -> None:
         """Stop everything and close the store."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow.providers.databricks_air.api.errors import NotFoundError, RunNotFoundError
+from airflow.providers.databricks_air.api.errors import NotFoundError
 from airflow.providers.databricks_air.api.launch import launch
 from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
@@ -31,18 +31,19 @@ from airflow.providers.databricks_air.endings import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
-    parse_run_id,
     task_error,
     tell,
 )
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
+from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
 from airflow.providers.databricks_air.operators.config_source import read_config
 from airflow.providers.databricks_air.operators.interruption import Interruption, recover
 from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
 from airflow.providers.databricks_air.ownership import OnClear, OnKill
+from airflow.providers.databricks_air.run.attempts import attempts_warning
 from airflow.providers.databricks_air.run.result import page_url, run_result
 from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
 from airflow.providers.databricks_air.version_compat import state_store
@@ -162,6 +163,8 @@ class AirRunOperator(BaseOperator):
             config, base_dir = read_config(self, context)
             check_retry_on(self)
             nodes = chosen_nodes(self, config.node_count)
+            if warning := attempts_warning(self.retries or 0, config.max_retries):
+                self.log.warning("%s", warning)
             run = self._claim(context, config, base_dir).obtain()
             self._announce(context, run)
             if not self.wait_for_termination:
@@ -315,46 +318,3 @@ class AirRunOperator(BaseOperator):
             return
         self.log.info("Cancelling run %s", run_id)
         self.hook.cancel_run(run_id)
-
-
-class AirCancelRunOperator(BaseOperator):
-    """Cancels a run; one that has ended already, or is gone, stays as it is.
-
-    Meant for clean-up with ``trigger_rule="all_done"``.
-
-    :param run_id: id of the run; nothing is done when there is none. (templated)
-    :param databricks_air_conn_id: the connection to the workspace.
-    """
-
-    template_fields: Sequence[str] = ("run_id",)
-    ui_color = "#ffede8"
-
-    def __init__(
-        self,
-        *,
-        run_id: int | str | None,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.run_id = run_id
-        self.databricks_air_conn_id = databricks_air_conn_id
-
-    def execute(self, context: Context) -> None:
-        """Ask for the end of the run.
-
-        :raises AirConfigError: when ``run_id`` is not a run id.
-        :raises AirServiceError: when the workspace does not take the request.
-        """
-        if self.run_id in {None, "", "None"}:
-            self.log.info("There is no run to cancel")
-            return
-        try:
-            run_id = parse_run_id(self.run_id)
-            AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
-        except RunNotFoundError as error:
-            self.log.info("There is nothing to cancel: %s", error)
-        except ENDS_TASK as error:
-            raise task_error(error) from None
-        else:
-            self.log.info("Run %s: asked for its end", run_id)

@@ -107,7 +107,7 @@ class GitRef(ConfigModel):
 class CodeSource(ConfigModel):
     """The directory that is packed and unpacked on every node before the command."""
 
-    root_path: Annotated[Text, AfterValidator(_root_path), Field(min_length=1)]
+    root_path: Annotated[Text, AfterValidator(_root_path), Field(json_schema_extra={"minLength": 1})]
     """The directory to pack. Environment variables and ``~`` are expanded; a relative path starts at the
     directory of this file, and so does one that begins with ``project_root/``."""
 

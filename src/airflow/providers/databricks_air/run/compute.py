@@ -69,16 +69,24 @@ class Compute(ConfigModel):
     """The node type: ``GPU_1xA10``, ``GPU_1xH100``, ``GPU_8xH100`` or ``GPU_8xB300``; the number in it is
     the number of accelerators of one node. Upper and lower case matter."""
 
-    num_accelerators: Annotated[int, BeforeValidator(whole_number(1)), Field(ge=1)]
+    num_accelerators: Annotated[
+        int, BeforeValidator(whole_number(1)), Field(json_schema_extra={"minimum": 1})
+    ]
     """How many accelerators the run gets in all: a multiple of the accelerators of one node. The run
     gets ``num_accelerators`` divided by that many nodes."""
 
-    pool_id: Annotated[Text, AfterValidator(trimmed(255)), Field(max_length=255)] | None = None
+    pool_id: (
+        Annotated[Text, AfterValidator(trimmed(255)), Field(json_schema_extra={"maxLength": 255})] | None
+    ) = None
     """The id of a GPU pool (provisioned capacity) to run in, at most 255 characters. Without it the run
     takes serverless capacity."""
 
     priority_class: (
-        Annotated[Text, AfterValidator(_priority), Field(json_schema_extra={"enum": list(PRIORITY_CLASSES)})]
+        Annotated[
+            Text,
+            AfterValidator(_priority),
+            Field(json_schema_extra={"enum": [*PRIORITY_CLASSES, *map(str.lower, PRIORITY_CLASSES)]}),
+        ]
         | None
     ) = None
     """How the run competes for the pool: ``BEST_EFFORT`` (may be preempted), ``NORMAL`` or ``CRITICAL``;

@@ -123,14 +123,18 @@ class RunConfig(ConfigModel):
     code_source: CodeSource | None = None
     """The code to pack and to unpack on every node."""
 
-    max_retries: Annotated[int, BeforeValidator(whole_number(0)), Field(ge=0)] = 3
+    max_retries: Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})] = 3
     """How often the platform starts the run again after a failure; 3 gives up to four attempts, each with its
     own MLflow run. A time-out counts as a failure."""
 
-    timeout_minutes: Annotated[int, BeforeValidator(whole_number(1)), Field(ge=1)] | None = None
+    timeout_minutes: (
+        Annotated[int, BeforeValidator(whole_number(1)), Field(json_schema_extra={"minimum": 1})] | None
+    ) = None
     """The time limit of each attempt in minutes. No limit when unset."""
 
-    idempotency_token: Annotated[Text, AfterValidator(trimmed(64)), Field(max_length=64)] | None = None
+    idempotency_token: (
+        Annotated[Text, AfterValidator(trimmed(64)), Field(json_schema_extra={"maxLength": 64})] | None
+    ) = None
     """A token of your own, at most 64 characters: the platform answers a second submission with the
     same token with the first run. Leave it out and Airflow's own identity of the task is used."""
 
@@ -155,7 +159,9 @@ class RunConfig(ConfigModel):
     permissions: tuple[Permission, ...] = ()
     """Who else may see or manage the run."""
 
-    usage_policy_name: Annotated[Text, AfterValidator(trimmed(127)), Field(max_length=127)] | None = None
+    usage_policy_name: (
+        Annotated[Text, AfterValidator(trimmed(127)), Field(json_schema_extra={"maxLength": 127})] | None
+    ) = None
     """The usage policy that pays for the run, by name, at most 127 characters.
     Not with ``usage_policy_id``."""
 

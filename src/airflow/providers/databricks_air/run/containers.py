@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -39,13 +40,6 @@ __all__ = ["SECRET_VARIABLE", "Container", "ContainerVariables", "container_conf
 SECRET_VARIABLE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
 
-def _variables(value: Mapping[str, str]) -> Mapping[str, str]:
-    for name, text in value.items():
-        if text.startswith("{{secrets/") and not SECRET_VARIABLE.fullmatch(text):
-            raise mistake(f"{name} is not a reference to a secret", "Write {{secrets/scope/key}}")
-    return value
-
-
 def _no_files(value: object) -> object:
     if value:
         raise mistake("files of variables are not supported yet", "Write the variables under variables")
@@ -61,12 +55,24 @@ def _some_ranks(value: tuple[int, ...]) -> tuple[int, ...]:
 class ContainerVariables(ConfigModel):
     """The environment variables of one container."""
 
-    variables: Annotated[TextMap, AfterValidator(_variables)] = Field(default_factory=dict)
+    variables: TextMap = Field(default_factory=dict)
     """Names and texts; they win over ``env_variables`` of the top level. A text ``{{secrets/scope/key}}`` is
     replaced by that secret on the node."""
 
     files: Annotated[tuple[str, ...], BeforeValidator(_no_files)] = ()
     """Not supported by the platform yet; must be empty."""
+
+    @classmethod
+    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
+        """Yield the variables that begin like a secret and are none."""
+        variables = data.get("variables")
+        for name, value in variables.items() if isinstance(variables, Mapping) else ():
+            text = _text(value)
+            if text.startswith("{{secrets/") and not SECRET_VARIABLE.fullmatch(text):
+                yield (
+                    ("variables", str(name)),
+                    mistake("is not a reference to a secret", "Write {{secrets/scope/key}}"),
+                )
 
 
 class Container(ConfigModel):
@@ -85,7 +91,7 @@ class Container(ConfigModel):
     """The shell script that the nodes of this container run; at most 1000 lines."""
 
     ranks: Annotated[
-        tuple[Annotated[int, BeforeValidator(whole_number(0)), Field(ge=0)], ...],
+        tuple[Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})], ...],
         AfterValidator(_some_ranks),
         Field(json_schema_extra={"minItems": 1}),
     ]
@@ -117,7 +123,11 @@ def container_conflicts(containers: object, nodes: int | None) -> Iterator[Confl
             )
         names.add(name)
         yield from _rank_conflicts(_field(container, "ranks"), index, (name, nodes), owners)
-    missing = [rank for rank in range(min(nodes or 0, 4096)) if rank not in owners]
+    if not all(
+        isinstance(ranks, list | tuple) and ranks for ranks in (_field(item, "ranks") for item in containers)
+    ):
+        return  # told already: some container does not say where it runs
+    missing = list(islice((rank for rank in range(nodes or 0) if rank not in owners), 9))
     if missing:
         listed = ", ".join(map(str, missing[:8])) + (", …" if len(missing) > 8 else "")
         message = f"no container runs on node {listed} of {nodes}"

@@ -47,7 +47,7 @@ __all__ = [
 #: What one document may hold after aliases and bases are expanded. The AIR client refuses an effective
 #: document over 1 MiB; the other two keep memory and time small whatever the input.
 MAX_CHARACTERS = 1024 * 1024
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 MAX_DEPTH = 64
 
 #: Python refuses to print longer integers, and no field needs them.

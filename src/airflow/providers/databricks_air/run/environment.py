@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from airflow.providers.databricks_air.run.model import ConfigModel, Conflict, is_set
 from airflow.providers.databricks_air.run.rules import Image, Text, as_text, forbid, mistake, show, trimmed
@@ -88,7 +88,10 @@ class Environment(ConfigModel):
     node before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``,
     relative to this file, is read and put in its place."""
 
-    version: Annotated[Text, AfterValidator(_version)] | None = None
+    version: (
+        Annotated[Text, AfterValidator(_version), Field(json_schema_extra={"type": ["string", "integer"]})]
+        | None
+    ) = None
     """The base environment: digits such as ``5``, or a managed one such as ``databricks_ai_v5``. The
     platform's default when unset."""
 

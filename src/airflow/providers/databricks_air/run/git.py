@@ -78,7 +78,7 @@ class GitDirectory:
             inside, *place = result.stdout.removesuffix(b"\n").split(b"\n", 2)
             # The root of a repository has two empty lines, which some releases of git leave out.
             up, down = [*place, b"", b""][:2]
-            return (up, down) if inside == b"true" else None
+            return (up, down) if inside == b"true" and not self._is_ignored(up, down) else None
         if b"dubious ownership" in result.stderr or b"unsafe repository" in result.stderr:
             raise SnapshotError(
                 f"code_source.root_path: git does not trust the repository of {self.root}, which belongs to "
@@ -188,6 +188,14 @@ class GitDirectory:
                 Path(directory, name).mkdir()
             Path(directory, "HEAD").write_text("ref: refs/heads/none\n")
             yield {"GIT_DIR": directory, "GIT_WORK_TREE": str(self.root)}
+
+    def _is_ignored(self, up: bytes, down: bytes) -> bool:
+        """Return whether the repository around the directory ignores it as a whole, tracking nothing in it."""
+        if not down:
+            return False
+        top = GitDirectory(self.root / os.fsdecode(up))
+        ignored = top._run("check-ignore", "-q", "--", b"./" + down).returncode == 0
+        return ignored and not self._run("ls-files", "--cached", "-z").stdout
 
     def _checked(self, *arguments: str | bytes, environment: dict[str, str] | None = None) -> bytes:
         result = self._run(*arguments, environment=environment)

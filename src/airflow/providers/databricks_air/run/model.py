@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +31,6 @@ __all__ = ["REQUIRED", "ConfigModel", "Conflict", "field_errors", "is_set"]
 Conflict = tuple[tuple["str | int", ...], PydanticCustomError]
 
 REQUIRED = "is required"
-UNKNOWN = "unknown field"
 
 #: Beyond this many mistakes in one place the rest adds nothing, and looking for near names gets slow.
 _MOST_ERRORS = 100
@@ -105,12 +105,18 @@ class ConfigModel(_Base):
 
     @classmethod
     def _unknown(cls, name: str) -> PydanticCustomError:
-        if name in cls.retired:
-            return mistake("is not a field any more", cls.retired[name])
         known = sorted(cls.model_fields)
+        if name in cls.retired:
+            hint = cls.retired[name]
+            meant = next((word for word in re.split(r"[^a-z_]+", hint) if word in known), None)
+            return _unknown_key("is not a field any more", hint, meant)
         close = nearest(name, known)
         hint = f"Did you mean {close}?" if close else f"Known here: {', '.join(known)}"
-        return PydanticCustomError(MISTAKE, "{message}", {"message": UNKNOWN, "hint": hint, "meant": close})
+        return _unknown_key("unknown field", hint, close)
+
+
+def _unknown_key(message: str, hint: str, meant: str | None) -> PydanticCustomError:
+    return PydanticCustomError(MISTAKE, "{message}", {"message": message, "hint": hint, "meant": meant})
 
 
 def _without_echoes(found: list[InitErrorDetails]) -> Iterator[InitErrorDetails]:

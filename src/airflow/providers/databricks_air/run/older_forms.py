@@ -167,7 +167,8 @@ def inline_requirements(
     try:
         content = _requirements(directory / name, entry.origin)
     except ConfigError as error:
-        return document, list(error.errors), []
+        without = _with(document, "environment", _without(environment, ["dependencies"]))
+        return without, list(error.errors), []
     mistakes = []
     if "version" in environment.entries and "version" in content:
         hint = f"Keep the version in {name} or in environment.version"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["submit_body", "validate_body"]
 
 _ENVIRONMENT_KEY = "default"
-_DEFAULT_CHANNEL = "CLIENT-GPU-6"
+_DEFAULT_CHANNEL = "6"
 _CHANNEL_PREFIX = "CLIENT-GPU-"
 _CHANNEL_VARIABLE = "DATABRICKS_DL_RUNTIME_IMAGE"
 _MANAGED_PREFIX = "databricks_ai_v"
@@ -146,4 +146,5 @@ def _environment(config: RunConfig) -> dict[str, Any]:
 
 def _default_channel() -> str:
     """Return the channel of a run that names none; the variable is the one that ``databricks air`` reads."""
-    return os.environ.get(_CHANNEL_VARIABLE, _DEFAULT_CHANNEL).removeprefix(_CHANNEL_PREFIX)
+    set_here = os.environ.get(_CHANNEL_VARIABLE, "").strip().removeprefix(_CHANNEL_PREFIX)
+    return set_here or _DEFAULT_CHANNEL

@@ -63,13 +63,20 @@ def mistake(message: str, hint: str = "") -> PydanticCustomError:
 def show(value: object) -> str:
     """Return *value* for a message: as written, and not too long."""
     if isinstance(value, Scalar):
-        value = value.text if not isinstance(value.value, str) else value.value
+        if not isinstance(value.value, str):
+            return value.text[:_SHOWN]
+        value = value.value
     if value is None:
         return "null"
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
+    if not isinstance(value, str | int | float):
+        return f"a value of type {type(value).__name__}"
+    if isinstance(value, int) and value.bit_length() > _SHOWN:
+        # Python refuses to print a number of more than 4300 digits.
+        return "a very large number"
     text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -78,6 +85,8 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that *name* most likely means, or None."""
     if len(name) > _SHOWN:
         return None
+    if len(name) > 3 and (longer := [item for item in known if item.startswith(name)]):
+        return longer[0]
     folded = {item.lower().replace("-", "_"): item for item in known}
     found = difflib.get_close_matches(name.lower().replace("-", "_"), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
@@ -109,8 +118,10 @@ def whole_number(minimum: int) -> Callable[[object], int]:
             raw = int(raw)
         if isinstance(raw, bool) or not isinstance(raw, int):
             raise mistake(f"{show(value)} is not a whole number", f"Write a number of at least {minimum}")
-        if not minimum <= raw < 2**31:
-            raise mistake(f"{show(value)} is not between {minimum} and {2**31 - 1}")
+        if raw < minimum:
+            raise mistake(f"{show(value)} is less than {minimum}", f"Write a number of at least {minimum}")
+        if raw >= 2**31:
+            raise mistake(f"{show(value)} is too large", f"Write a number of at most {2**31 - 1}")
         return raw
 
     return check

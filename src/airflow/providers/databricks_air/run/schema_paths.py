@@ -181,9 +181,11 @@ def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int
         if part in known:
             return known[part], part
     if not current.children:
-        raise ConfigError(
-            [FieldError(path_text(path), f"{current.path} holds one value, nothing is below it")]
+        message, hint = (
+            f"{current.path} holds one value, nothing is below it",
+            f"Address {current.path} itself",
         )
+        raise ConfigError([FieldError(path_text(path), message, hint)])
     names = sorted(current.children)
     close = nearest(str(part), names)
     where = current.path or "the document"

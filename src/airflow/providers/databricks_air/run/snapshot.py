@@ -135,7 +135,7 @@ def tree_key(files: Iterable[TreeFile]) -> str:
     """
     digest = hashlib.sha256(_TREE_VERSION)
     for file in files:
-        digest.update(b"%o %s\0%s\0%s\0" % (file.mode, file.digest.encode(), file.path, file.target))
+        digest.update(b"%o %s\0%s\0%s\0" % (file.mode, file.digest.hex().encode(), file.path, file.target))
     return digest.hexdigest()
 
 
@@ -230,7 +230,7 @@ def _pack_file(directory: Directory, file: TreeFile, top: bytes, stream: TarStre
             copied += len(piece)
             digest.update(piece)
             write(piece)
-    if digest.hexdigest() != file.digest:
+    if digest.digest() != file.digest:
         raise _changed(file.path)
     stream.end_file()
 
@@ -273,6 +273,10 @@ def _of_commit(git: GitDirectory, written: str) -> str:
 def _of_branch(git: GitDirectory, branch: str, limits: Sequence[bytes]) -> str:
     full = git.commit(f"refs/heads/{branch}")
     if full is None:
+        # What was fetched has nothing to do with the working tree.
+        fetched = git.commit(f"refs/remotes/{branch}")
+        if fetched:
+            return fetched
         raise SnapshotError(f"code_source.git.branch: {git.root} has no local branch {branch!r}")
     changes = git.changes(limits)
     if changes:

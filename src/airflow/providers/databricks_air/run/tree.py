@@ -17,9 +17,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
@@ -36,21 +35,20 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
-@dataclass(frozen=True)
-class TreeFile:
+class TreeFile(NamedTuple):
     """One file or link of a snapshot.
 
     :param path: relative to the root, as raw bytes.
     :param mode: :data:`REGULAR`, :data:`EXECUTABLE` or :data:`LINK`.
     :param size: bytes of a file's content; 0 for a link.
-    :param digest: hex SHA-256 of a file's content; empty for a link.
+    :param digest: SHA-256 of a file's content; empty for a link.
     :param target: where a link points to; empty for a file.
     """
 
     path: bytes
     mode: int
     size: int = 0
-    digest: str = ""
+    digest: bytes = b""
     target: bytes = b""
 
 

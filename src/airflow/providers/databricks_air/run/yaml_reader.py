@@ -89,8 +89,10 @@ def read_yaml(
     reader = _Reader(file, budget or Budget())
     try:
         node = reader.read(_Parser(data))
+    except ConfigError:
+        raise
     except yaml.YAMLError as error:
-        raise ConfigError([_syntax_error(error, file)]) from None
+        raise ConfigError([_syntax_error(error, data, file)]) from None
     except ValueError as error:  # the pure Python parser raises it for broken escapes such as "\UFFFFFFFF"
         raise ConfigError([FieldError("", f"not valid YAML: {error}", file=file)]) from None
     return node, reader.mistakes
@@ -137,7 +139,7 @@ def _utf8(text: str | bytes, file: str | None) -> bytes:
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
-def _syntax_error(error: yaml.YAMLError, file: str | None) -> FieldError:
+def _syntax_error(error: yaml.YAMLError, data: bytes, file: str | None) -> FieldError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = (
         getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
@@ -145,9 +147,9 @@ def _syntax_error(error: yaml.YAMLError, file: str | None) -> FieldError:
     context = getattr(error, "context", None)
     column = f" (column {mark.column + 1})" if mark else ""
     message = f"not valid YAML: {f'{context}, ' if context else ''}{problem}{column}"
-    hint = (
-        "Indent with spaces; YAML does not allow tabs there" if "'\\t'" in message or "\t" in message else ""
-    )
+    source = data.splitlines()[mark.line : mark.line + 1] if mark else []
+    tab = bool(source) and source[0].lstrip(b" ").startswith(b"\t")
+    hint = "Indent with spaces; YAML does not allow tabs there" if tab else ""
     return FieldError("", message, hint, file, mark.line + 1 if mark else None)
 
 

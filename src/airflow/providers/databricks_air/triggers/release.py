@@ -37,7 +37,8 @@ __all__ = ["Release", "cancel_for_good"]
 
 log = logging.getLogger(__name__)
 
-ASK_SECONDS = 10.0
+# The first question to a triggerer's supervisor makes it build its API, which takes long on a busy machine.
+ASK_SECONDS = 60.0
 CANCEL_SECONDS = 60.0
 
 # An event loop keeps weak references to its tasks only.

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.run.bases import Composer
-from airflow.providers.databricks_air.run.conversion.draft import Conversion, Draft
+from airflow.providers.databricks_air.run.conversion.draft import Conversion, Draft, Note
 from airflow.providers.databricks_air.run.conversion.mosaic import from_mosaic, is_mosaic
 from airflow.providers.databricks_air.run.conversion.older import from_older
 from airflow.providers.databricks_air.run.errors import ConfigError
@@ -42,8 +42,12 @@ def convert_file(path: Path) -> Conversion:
     if is_mosaic(document):
         from_mosaic(document, draft)
     else:
-        document, wrong, _ = inline_requirements(document, path.parent)
+        document, wrong, inlined = inline_requirements(document, path.parent)
         mistakes += wrong
+        for item in inlined:
+            draft.notes.append(
+                Note(item.path, "", "The lines of the requirements file were put here", item.line)
+            )
         from_older(document, draft)
     if mistakes:
         raise ConfigError(mistakes)

@@ -1,0 +1,72 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The operator that cancels a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow.providers.databricks_air.api.errors import RunNotFoundError
+from airflow.providers.databricks_air.endings import ENDS_TASK, parse_run_id, task_error
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["AirCancelRunOperator"]
+
+
+class AirCancelRunOperator(BaseOperator):
+    """Cancels a run; one that has ended already, or is gone, stays as it is.
+
+    Meant for clean-up with ``trigger_rule="all_done"``.
+
+    :param run_id: id of the run; nothing is done when there is none. (templated)
+    :param databricks_air_conn_id: the connection to the workspace.
+    """
+
+    template_fields: Sequence[str] = ("run_id",)
+    ui_color = "#ffede8"
+
+    def __init__(
+        self,
+        *,
+        run_id: int | str | None,
+        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.databricks_air_conn_id = databricks_air_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Ask for the end of the run.
+
+        :raises AirConfigError: when ``run_id`` is not a run id.
+        :raises AirServiceError: when the workspace does not take the request.
+        """
+        if self.run_id in {None, "", "None"}:
+            self.log.info("There is no run to cancel")
+            return
+        try:
+            run_id = parse_run_id(self.run_id)
+            AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
+        except RunNotFoundError as error:
+            self.log.info("There is nothing to cancel: %s", error)
+        except ENDS_TASK as error:
+            raise task_error(error) from None
+        else:
+            self.log.info("Run %s: asked for its end", run_id)

@@ -1,0 +1,183 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+"""What a launch needs beside files and submit: usage policies, volumes and permissions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow.providers.databricks_air.api.errors import AuthError
+from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tests.story.launch.conftest import Launcher
+
+POLICY = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime]:
+    """A local AI Runtime with more usage policies than one page holds."""
+    policies = {
+        "Team A": POLICY,
+        "Twin": "one",
+        "twin ": "two",
+        **{f"Team B{number:04}": f"b{number}" for number in range(1200)},
+        "Team last": "last",
+    }
+    with LocalAirRuntime(tmp_path_factory.mktemp("air"), policies=policies) as runtime:
+        runtime.on("*").succeeds()
+        yield runtime
+
+
+@pytest.mark.parametrize(("name", "key"), [("Team A", POLICY), (" team a ", POLICY), ("TEAM LAST", "last")])
+def test_usage_policy_by_name(launcher: Launcher, name: str, key: str) -> None:
+    """A usage policy is found by its exact name, whatever the case, on any page."""
+    launcher.launch(launcher.config(usage_policy_name=name))
+    assert launcher.air.runs()[-1]["body"]["budget_policy_id"] == key
+
+
+def test_usage_policy_on_a_later_page(launcher: Launcher) -> None:
+    """A policy whose name is part of a thousand others is found behind them."""
+    launcher.launch(launcher.config(usage_policy_name="Team B1199"))
+    assert launcher.air.runs()[-1]["body"]["budget_policy_id"] == "b1199"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Team", "no policy of this name. Similar names: Team A, Team B0000"),
+        ("nobody", "Ask an administrator"),
+        ("twin", "2 policies have this name. Use usage_policy_id: one, two"),
+    ],
+)
+def test_usage_policy_that_is_not_one(
+    launcher: Launcher, created: Callable[[], int], name: str, said: str
+) -> None:
+    """A name that no policy or several policies have is a mistake of that field, and nothing is uploaded."""
+    with pytest.raises(ConfigError, match=f"usage_policy_name: '{name}'.*{said}"):
+        launcher.launch(launcher.config(usage_policy_name=name))
+    assert created() == 0
+    assert not launcher.air.requests(path="*/import-file/*")
+
+
+VOLUME = "/Volumes/main/default/code"
+
+
+def test_code_in_a_volume(launcher: Launcher) -> None:
+    """Code goes to the volume of the configuration, once."""
+    config = launcher.config(code_source={"root_path": str(launcher.code), "remote_volume": VOLUME})
+    launcher.launch(config)
+    sent = launcher.air.requests(method="PUT", path="/api/2.0/fs/files/*")
+    assert len(sent) == 1
+    path = sent[0].path.removeprefix("/api/2.0/fs/files")
+    assert path.startswith(f"{VOLUME}/.internal/code_")
+    task = launcher.air.runs()[-1]["body"]["tasks"][0]["ai_runtime_task"]
+    assert task["code_source_path"] == path
+    launcher.launch(config)
+    assert len(launcher.air.requests(method="PUT", path="/api/2.0/fs/files/*")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [{"then": "reset", "after": True}, {"status": 503}, {"then": "reset"}], ids=str
+)
+def test_fault_while_a_volume_is_written(
+    launcher: Launcher, created: Callable[[], int], fault: dict[str, object]
+) -> None:
+    """An upload to a volume is repeated, and a lost answer is no conflict."""
+    launcher.air.add_fault("/api/2.0/fs/files/*", method="PUT", **fault)
+    launcher.launch(launcher.config(code_source={"root_path": str(launcher.code), "remote_volume": VOLUME}))
+    assert created() == 1
+
+
+def test_large_code_in_a_volume(launcher: Launcher) -> None:
+    """A large archive goes to a volume in parts, and arrives whole."""
+    (launcher.code / "weights.bin").write_bytes(os.urandom(52 * 1024 * 1024))
+    config = launcher.config(code_source={"root_path": str(launcher.code), "remote_volume": VOLUME})
+    launcher.launch(config)
+    assert launcher.air.requests(method="PUT", path="*part*")
+    assert not launcher.air.requests(method="PUT", path="/api/2.0/fs/files/*")
+    launcher.air.clear_requests()
+    launcher.launch(config)
+    assert not launcher.air.requests(method="PUT")
+
+
+def test_large_code_is_refused(launcher: Launcher, created: Callable[[], int]) -> None:
+    """An upload in parts that is refused is named, like any other."""
+    launcher.air.add_fault(
+        "/api/2.0/fs/*", method="POST", times=-1, status=403, error_code="PERMISSION_DENIED"
+    )
+    launcher.air.add_fault(
+        "/api/2.0/fs/files/*", method="PUT", times=-1, status=403, error_code="PERMISSION_DENIED"
+    )
+    (launcher.code / "weights.bin").write_bytes(os.urandom(52 * 1024 * 1024))
+    with pytest.raises(
+        AuthError, match=r"/Volumes/main/default/code/\.internal/code_\w+\.tar\.gz could not be uploaded"
+    ):
+        launcher.launch(
+            launcher.config(code_source={"root_path": str(launcher.code), "remote_volume": VOLUME})
+        )
+    assert created() == 0
+
+
+PERMISSIONS = [
+    {"user_name": "ada@example.com", "level": "CAN_MANAGE_RUN"},
+    {"service_principal_name": "12345", "level": "IS_OWNER"},
+]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings about permissions."""
+    return [record.getMessage() for record in caplog.records if "permissions" in record.getMessage()]
+
+
+def test_permissions(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
+    """Permissions are granted on the run and, in its own words, on the experiment."""
+    launcher.launch(launcher.config(permissions=PERMISSIONS))
+    asked = {request.path.split("/")[4]: request.json() for request in launcher.air.requests(method="PATCH")}
+    levels = {
+        kind: [entry["permission_level"] for entry in body["access_control_list"]]
+        for kind, body in asked.items()
+    }
+    assert levels == {"jobs": ["CAN_MANAGE_RUN", "IS_OWNER"], "experiments": ["CAN_EDIT", "CAN_MANAGE"]}
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("kind", ["jobs", "experiments"])
+def test_permissions_that_are_refused(
+    launcher: Launcher, created: Callable[[], int], caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """A grant that is refused is one warning; the run is there."""
+    launcher.air.add_fault(
+        f"/api/2.0/permissions/{kind}/*",
+        times=-1,
+        status=403,
+        error_code="PERMISSION_DENIED",
+        message="not yours",
+    )
+    assert launcher.launch(launcher.config(permissions=PERMISSIONS))
+    assert created() == 1
+    assert len(warnings(caplog)) == 1
+    assert "not yours" in warnings(caplog)[0]
+
+
+def test_permissions_of_a_run_that_waits(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
+    """The experiment of a run that waits for accelerators is not there yet, which is one warning."""
+    launcher.air.on("waits").waits().succeeds()
+    launcher.launch(launcher.config(experiment_name="waits", permissions=PERMISSIONS))
+    assert len(warnings(caplog)) == 1
+    assert "does not exist yet" in warnings(caplog)[0]
