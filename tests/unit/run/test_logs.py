@@ -93,7 +93,7 @@ def test_every_line_comes_exactly_once(
 
     lines = [line for each in read_all(service, resume=resume, interval=interval) for line in said(each)]
 
-    expected = Counter(record.body for each in records.values() for record in each)
+    expected = Counter(f"[node {r.body[0]}] {r.body}" for each in records.values() for r in each)
     assert expected == Counter(line.text for line in lines)
 
 
@@ -110,7 +110,7 @@ def test_lines_that_are_not_late_come_in_the_order_of_their_times(
     printed: dict[tuple[int, int], list[str]] = defaultdict(list)
     for each in read_all(service, resume=resume, interval=2.0):
         for line in said(each):
-            printed[line.node, line.attempt].append(line.text)
+            printed[line.node, line.attempt].append(line.text.removeprefix(f"[node {line.node}] "))
 
     for feed, texts in printed.items():
         in_order = [r.body for r in records[feed] if r.body not in late | ahead]
@@ -130,7 +130,7 @@ def test_a_busy_log_is_complete_although_most_readings_go_back_only_a_little(res
 
     lines = [line for each in read_all(service, resume=resume, interval=2.0) for line in said(each)]
 
-    assert Counter(record.body for record in records) == Counter(line.text for line in lines)
+    assert Counter(f"[node 0] {r.body}" for r in records) == Counter(line.text for line in lines)
 
 
 def test_a_position_is_small_even_in_a_busy_log() -> None:

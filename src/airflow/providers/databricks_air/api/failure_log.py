@@ -63,14 +63,14 @@ def _tail(run: Run, attempt: Attempt, node: int) -> Generator[Call[Any], Any, li
         page: LogPage = yield call
         # Newest first until now; equal times keep their order.
         records = list(page.records)[::-1]
-        records.sort(key=lambda record: record.time_ns)
+        records.sort(key=lambda record: record[0])
     except ApiError:
         records = []
     if not records:
         lines = yield from ChunkSource(node, attempt.number, attempt.run_id).tail()
         return lines[-READ_LINES:]
     made = (
-        [LogLine(node, attempt.number, text, record.time_ns) for text in safe_lines(record.body)]
-        for record in records
+        [LogLine(node, attempt.number, text, time_ns) for text in safe_lines(body)]
+        for time_ns, _, body in records
     )
     return list(itertools.chain.from_iterable(made))

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.databricks_air.api.calls import Answer, Call
-from airflow.providers.databricks_air.run.logs import LogRecord, log_record
+from airflow.providers.databricks_air.run.logs import LogRecord, log_records
 
 __all__ = [
     "Entry",
@@ -253,10 +253,7 @@ def _read_page(answer: Answer) -> LogPage:
     # One line that is not UTF-8, or holds a raw control character, must not hide the others.
     body: Any = json.loads(answer.body.decode("utf-8", "replace") or "{}", strict=False)
     records = body.get("log_records") or ()
-    return LogPage(
-        tuple(log_record(raw) for raw in records if isinstance(raw, Mapping)),
-        str(body.get("next_page_token") or ""),
-    )
+    return LogPage(tuple(log_records(records)), str(body.get("next_page_token") or ""))
 
 
 def _range(offset: int, size: int) -> dict[str, str]:

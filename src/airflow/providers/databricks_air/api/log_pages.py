@@ -15,16 +15,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from airflow.providers.databricks_air.api.calls import Call
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.api.log_calls import LogPage, log_page
-from airflow.providers.databricks_air.run.logs import NOTICE, LogLine, NodeLog
+from airflow.providers.databricks_air.run.logs import NOTICE, LogLine, LogRecord, NodeLog
 
 __all__ = ["PageSource"]
 
-LINES_AT_ONCE = 2000
+LINES_AT_ONCE = 200
 TIMEOUT = 30.0
 
 
@@ -44,6 +45,7 @@ class PageSource:
         self._now = now
         self._token = ""
         self._since = 0
+        self._waiting: list[LogRecord] = []
 
     @property
     def printed(self) -> int:
@@ -53,10 +55,10 @@ class PageSource:
     @property
     def is_behind(self) -> bool:
         """Whether there are more pages to read at once."""
-        return bool(self._token) or self.log.recalling
+        return bool(self._token or self._waiting) or self.log.recalling
 
     def read(self, *, ended: bool = False) -> Generator[Call[Any], Any, list[LogLine]]:
-        """Return the next new lines, up to the page with the two-thousandth.
+        """Return the next new lines, some hundreds at most: so many are repeated if the printer dies.
 
         :param ended: whether the attempt is over.
         :raises ApiError: when a page cannot be read. The next ``read`` starts the reading anew: a token
@@ -67,13 +69,11 @@ class PageSource:
             if self.log.recalling:
                 lines += yield from self._recall()
             while len(lines) < LINES_AT_ONCE:
-                if not self._token:
-                    self._since = self.log.since(self._now(), whole=ended)
-                page: LogPage = yield self._page(self._since, self._token)
-                lines += self.log.take(page.records)
-                # A token that comes again would come for ever.
-                self._token = page.next_token if page.next_token != self._token else ""
-                if not self._token:
+                if not self._waiting:
+                    yield from self._next_page(ended)
+                lines += self.log.take(self._waiting[:LINES_AT_ONCE])
+                self._waiting = self._waiting[LINES_AT_ONCE:]
+                if not self._token and not self._waiting:
                     break
         except ApiError:
             self._token = ""
@@ -83,6 +83,14 @@ class PageSource:
                 raise
         self.log.rest(self._now())
         return lines
+
+    def _next_page(self, ended: bool) -> Generator[Call[Any], Any, None]:
+        if not self._token:
+            self._since = self.log.since(self._now(), whole=ended)
+        page: LogPage = yield self._page(self._since, self._token)
+        # A token that comes again would come for ever.
+        self._token = page.next_token if page.next_token != self._token else ""
+        self._waiting = sorted(page.records, key=itemgetter(0))
 
     def _recall(self) -> Generator[Call[Any], Any, list[LogLine]]:
         token, more = "", True

@@ -42,6 +42,7 @@ from airflow.providers.databricks_air.run.logs import LogLine
 __all__ = ["ChunkSource"]
 
 PART = 512 * 1024
+LINES_AT_ONCE = 200
 TIMEOUT = 60.0
 _CHUNK = re.compile(r"logs-(\d+)\.chunk\.txt")
 _OLD_LAYOUT = re.compile(r"node_\d+")
@@ -70,6 +71,9 @@ class ChunkSource:
         self._mlflow_run_id = ""
         self._root = ""
         self._directory = ""
+        self._waiting = b""
+        self._has_next = False
+        self._is_cut = False
 
     def exists(self) -> Generator[Call[Any], Any, bool]:
         """Return whether there is anything yet.
@@ -79,12 +83,14 @@ class ChunkSource:
         return bool((yield from self._find()) and (yield from self._chunks()))
 
     def read(self, *, ended: bool = False) -> Generator[Call[Any], Any, list[LogLine]]:
-        """Return the next new lines, half a megabyte at most.
+        """Return the next new lines, some hundreds at most.
 
         :param ended: whether the attempt is over, so that a last line without a line feed is complete.
         :raises ApiError: when something cannot be read.
         """
         self.is_behind = False
+        if self._waiting:
+            return self._lines(self._waiting, ended=ended)
         if not (yield from self._find()) and not (ended and self._mlflow_run_id):
             return []
         chunks = yield from self._chunks()
@@ -94,7 +100,8 @@ class ChunkSource:
         size = chunks.get(self._chunk)
         has_grown = size is None or size > self._offset
         data = (yield from self._part(self._chunk)) if has_grown else b""
-        return self._lines(data, is_last=self._chunk >= last, ended=ended)
+        self._has_next, self._is_cut = self._chunk < last, len(data) >= PART
+        return self._lines(data, ended=ended)
 
     def tail(self) -> Generator[Call[Any], Any, list[LogLine]]:
         """Return the last lines, some thousands at most.
@@ -106,24 +113,31 @@ class ChunkSource:
         chunks = yield from self._chunks()
         self._chunk = max(chunks, default=0)
         self._offset = max(0, (chunks.get(self._chunk) or 0) - PART)
-        first = self._offset
         data = yield from self._part(self._chunk)
-        lines = self._lines(data, is_last=True, ended=True)
+        lines = self._printed(data)
         # The part may begin within a line.
-        return lines[1:] if first else lines
+        return lines[1:] if self._offset else lines
 
-    def _lines(self, data: bytes, *, is_last: bool, ended: bool) -> list[LogLine]:
-        """Cut bytes into lines and move the position behind the last complete one."""
-        whole = len(data) >= PART
-        # A piece may end within a line only when it is the newest one and still grows, or the part is cut.
-        end = len(data) if not whole and (ended or not is_last) else data.rfind(b"\n") + 1
-        if whole and not end:
-            end = len(data)
+    def _lines(self, data: bytes, *, ended: bool) -> list[LogLine]:
+        """Cut bytes into lines and move the position behind them.
+
+        :param data: what follows the position, as far as it was read.
+        :param ended: whether nothing will be added any more.
+        """
+        end = _behind_line(data, LINES_AT_ONCE)
+        self._waiting = data[end:] if end else b""
+        if not end:
+            is_complete = (ended or self._has_next) and not self._is_cut
+            # A line that is longer than a part is printed in parts.
+            end = len(data) if is_complete else data.rfind(b"\n") + 1 or len(data) * self._is_cut
         self._offset += end
-        if not is_last and not whole:
+        self.is_behind = bool(self._waiting) or self._is_cut or self._has_next
+        if self._has_next and not self._is_cut and not self._waiting:
             self._chunk, self._offset = self._chunk + 1, 0
-        self.is_behind = whole or not is_last
-        bodies = data[:end].decode("utf-8", "replace").split("\n")
+        return self._printed(data[:end])
+
+    def _printed(self, piece: bytes) -> list[LogLine]:
+        bodies = piece.decode("utf-8", "replace").split("\n")
         if bodies[-1] == "":
             bodies.pop()
         skipped = min(self._skip, len(bodies))
@@ -217,3 +231,13 @@ class ChunkSource:
         :raises ValueError: when it is not one.
         """
         self._chunk, self._offset, self._skip, self.printed = (int(number) for number in position)
+
+
+def _behind_line(data: bytes, count: int) -> int:
+    """Return the position behind that many lines; 0 when there are not more."""
+    end = 0
+    for _ in range(count):
+        end = data.find(b"\n", end) + 1
+        if not end:
+            return 0
+    return end if end < len(data) else 0

@@ -243,7 +243,9 @@ class _Watch:
                         if self._run.is_terminal
                         else min(wait, self._stream.next_delay)
                     )
-            yield Pause(self._until_deadline(wait))
+            # More lines that are there already are no reason to wait; others may run in between.
+            is_behind = self._stream is not None and self._run is not None and not self._stream.next_delay
+            yield Pause(0.0 if is_behind else self._until_deadline(wait))
 
     def _look(self) -> Generator[Step, Any, tuple[Ended | None, float]]:
         """Ask for the state once; return the ending, if this is one, and the seconds to the next look."""

@@ -28,7 +28,7 @@ from hashlib import blake2b
 from math import comb
 from typing import NamedTuple
 
-__all__ = ["Recalled", "digest_of", "printed_of", "record_key"]
+__all__ = ["Digest", "Recalled", "printed_of", "record_key"]
 
 GROUP_SIZE = 4
 MOST_GROUPS = 1536
@@ -57,13 +57,45 @@ def record_key(identity: str) -> int:
     return int.from_bytes(raw, "little")
 
 
-def digest_of(keys: Collection[int]) -> str:
-    """Return the digest of the keys that were printed: 11 characters for four keys, 16 KiB at most."""
-    groups = min(len(keys) // GROUP_SIZE + 1, MOST_GROUPS)
-    counts, sums = [0] * groups, [0] * groups
-    for key in keys:
-        counts[key % groups] += 1
-        sums[key % groups] += key
+class Digest:
+    """The digest of a set of keys that grows and shrinks, at hand at any time."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * MOST_GROUPS
+        self._sums = [0] * MOST_GROUPS
+
+    def add(self, keys: Iterable[int]) -> None:
+        """Take in keys that are not in the set yet."""
+        counts, sums = self._counts, self._sums
+        for key in keys:
+            group = key % MOST_GROUPS
+            counts[group] += 1
+            sums[group] += key
+
+    def remove(self, keys: Iterable[int]) -> None:
+        """Drop keys that are in the set."""
+        counts, sums = self._counts, self._sums
+        for key in keys:
+            group = key % MOST_GROUPS
+            counts[group] -= 1
+            sums[group] -= key
+
+    def text(self, keys: Collection[int]) -> str:
+        """Return the digest: 11 characters for four keys, 16 KiB at most.
+
+        :param keys: the same set.
+        """
+        groups = len(keys) // GROUP_SIZE + 1
+        if groups >= MOST_GROUPS:
+            return _packed(self._counts, self._sums)
+        counts, sums = [0] * groups, [0] * groups
+        for key in keys:
+            counts[key % groups] += 1
+            sums[key % groups] += key
+        return _packed(counts, sums)
+
+
+def _packed(counts: list[int], sums: list[int]) -> str:
     cells = (
         _GROUP.pack(count & 0xFFFF, total & 0xFFFFFFFF, (total & SUM_MASK) >> 32)
         for count, total in zip(counts, sums, strict=True)
@@ -74,7 +106,7 @@ def digest_of(keys: Collection[int]) -> str:
 def printed_of(digest: str, keys: Iterable[int]) -> Recalled:
     """Return which of the keys were printed when the digest was made.
 
-    :param digest: made by ``digest_of``.
+    :param digest: made by ``Digest``.
     :param keys: the keys of every record that the same seconds have now.
     :raises ValueError: when the text is not a digest.
     """

@@ -19,13 +19,14 @@ was printed already is left out by its id. A record that appears later than that
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from airflow.providers.databricks_air.run.log_digest import digest_of, printed_of, record_key
+from airflow.providers.databricks_air.run.log_digest import Digest, printed_of, record_key
 from airflow.providers.databricks_air.run.log_text import safe_lines
 
-__all__ = ["NOTICE", "OVERLAP", "LogLine", "LogRecord", "NodeLog", "log_record"]
+__all__ = ["NOTICE", "OVERLAP", "LogLine", "LogRecord", "NodeLog", "log_records"]
 
 OVERLAP = 30
 """Seconds by which a record may be late, and still be printed."""
@@ -55,25 +56,31 @@ class LogLine(NamedTuple):
     time_ns: int = 0
 
 
-class LogRecord(NamedTuple):
-    """One record as the service stores it.
-
-    :param time_ns: time of the event, epoch nanoseconds; 0 when the record has none.
-    :param key: names the record, the same each time that it is read.
-    :param body: the line.
-    """
-
-    time_ns: int
-    key: int
-    body: str
+LogRecord = tuple[int, int, str]
+"""One record: epoch nanoseconds of the event (0 for none), its key (see ``record_key``), and the line."""
 
 
-def log_record(raw: Mapping[str, Any]) -> LogRecord:
-    """Read one element of ``log_records``; a field that is missing or unreadable is empty.
+def log_records(raws: Iterable[Any]) -> list[LogRecord]:
+    """Read the elements of ``log_records``; a field that is missing or unreadable is empty.
 
     A record without ``record_id`` (older services) is named by its time and its text, so that of two
     equal lines of the same nanosecond only one is printed.
     """
+    # Plain tuples: the garbage collector forgets them at its first look, unlike those of a class.
+    records: list[LogRecord] = []
+    for raw in raws:
+        try:
+            # The shape that all but the oldest services send; what else there may be costs time.
+            identity, body = raw["record_id"], raw["body"]
+            if not identity or type(body) is not str:
+                raise ValueError
+            records.append((int(raw["time_unix_nano"]), record_key(identity), body))
+        except (TypeError, ValueError, KeyError, AttributeError):
+            records.append(_any_record(raw if isinstance(raw, Mapping) else {}))
+    return records
+
+
+def _any_record(raw: Mapping[str, Any]) -> LogRecord:
     body = raw.get("body")
     text = body if isinstance(body, str) else "" if body is None else str(body)
     try:
@@ -82,7 +89,7 @@ def log_record(raw: Mapping[str, Any]) -> LogRecord:
     except (TypeError, ValueError):
         time_ns = 0
     identity = raw.get("record_id")
-    return LogRecord(time_ns, record_key(str(identity) if identity else f"{time_ns}\n{text}"), text)
+    return time_ns, record_key(str(identity) if identity else f"{time_ns}\n{text}"), text
 
 
 class NodeLog:
@@ -107,7 +114,8 @@ class NodeLog:
         """How many records were printed."""
         self._seen: set[int] = set()
         self._by_second: dict[int, list[int]] = {}
-        self._digest = ""
+        self._digest = Digest()
+        self._recalling = ""
         self._recalled: dict[int, int] = {}
         self._swept_at = 0.0
         self._sweeping = True
@@ -115,7 +123,7 @@ class NodeLog:
     @property
     def recalling(self) -> bool:
         """Whether the records of the last seconds must be read again before anything is printed."""
-        return bool(self._digest)
+        return bool(self._recalling)
 
     def take(self, records: Iterable[LogRecord]) -> list[LogLine]:
         """Return the lines of the records that are new, oldest first.
@@ -123,25 +131,33 @@ class NodeLog:
         :param records: one page, in any order.
         """
         seen, floor_ns = self._seen, self.floor * SECOND
-        fresh = []
-        for record in records:
-            time_ns, key, _ = record
-            if key in seen or 0 < time_ns < floor_ns:
-                continue
-            seen.add(key)
-            # A record without a time is kept as long as the newest one.
-            second = (time_ns or self.newest) // SECOND
-            self._by_second.setdefault(second, []).append(key)
-            fresh.append(record)
-            self.newest = max(self.newest, time_ns)
-        fresh.sort(key=_time)
-        self.printed += len(fresh)
-        if len(seen) > MOST_REMEMBERED:
-            self._forget_oldest()
+        # By key, so that of a record that came twice in the page one is left.
+        new = {each[1]: each for each in records if each[1] not in seen and not 0 < each[0] < floor_ns}
+        fresh = sorted(new.values(), key=_time)
+        if fresh:
+            self._remember(fresh)
         node, attempt = self.node, self.attempt
         return [
             LogLine(node, attempt, text, time_ns) for time_ns, _, body in fresh for text in safe_lines(body)
         ]
+
+    def _remember(self, fresh: list[LogRecord]) -> None:
+        """Keep the keys of printed records, sorted by time, until the floor has passed them."""
+        keys = [key for _, key, _ in fresh]
+        self._seen.update(keys)
+        self._digest.add(keys)
+        self.printed += len(fresh)
+        self.newest = max(self.newest, fresh[-1][0])
+        times = [time_ns for time_ns, _, _ in fresh]
+        start = 0
+        while start < len(times):
+            # A record without a time is kept as long as the newest one.
+            second = (times[start] or self.newest) // SECOND
+            end = bisect_left(times, (times[start] // SECOND + 1) * SECOND, start)
+            self._by_second.setdefault(second, []).extend(keys[start:end])
+            start = end
+        if len(self._seen) > MOST_REMEMBERED:
+            self._forget_oldest()
 
     def since(self, now: float, *, whole: bool = False) -> int:
         """Return the second from which on a new reading should start.
@@ -169,19 +185,20 @@ class NodeLog:
     def recall(self, records: Iterable[LogRecord]) -> bool:
         """Remember one page of the seconds before the resume; False when no later page can matter."""
         before, floor_ns = False, self.floor * SECOND
-        for record in records:
-            if record.time_ns <= self.newest and not 0 < record.time_ns < floor_ns:
-                self._recalled[record.key] = record.time_ns // SECOND
+        for time_ns, key, _ in records:
+            if time_ns <= self.newest and not 0 < time_ns < floor_ns:
+                self._recalled[key] = (time_ns or self.newest) // SECOND
                 before = True
         return before
 
     def settle(self) -> int:
         """End the recalling; return how many lines may be printed a second time."""
-        printed, doubtful = printed_of(self._digest, self._recalled)
+        printed, doubtful = printed_of(self._recalling, self._recalled)
         for key in printed:
             self._seen.add(key)
             self._by_second.setdefault(self._recalled[key], []).append(key)
-        self._digest = ""
+        self._digest.add(printed)
+        self._recalling = ""
         self._recalled = {}
         return doubtful
 
@@ -191,7 +208,7 @@ class NodeLog:
 
     def to_json(self) -> list[Any]:
         """Return the position as JSON values."""
-        return [self.floor, self.newest, self.printed, self._digest or digest_of(self._seen)]
+        return [self.floor, self.newest, self.printed, self._recalling or self._digest.text(self._seen)]
 
     @classmethod
     def from_json(cls, node: int, attempt: int, value: list[Any]) -> NodeLog:
@@ -201,8 +218,8 @@ class NodeLog:
         """
         log = cls(node, attempt)
         log.floor, log.newest, log.printed = (int(number) for number in value[:3])
-        log._digest = str(value[3])
-        printed_of(log._digest, ())
+        log._recalling = str(value[3])
+        printed_of(log._recalling, ())
         return log
 
     def _latest(self, now: float) -> int:
@@ -212,7 +229,9 @@ class NodeLog:
         self.floor = floor
         # Insertion order is nearly, not exactly, the order of time.
         for second in [second for second in self._by_second if second < floor]:
-            self._seen.difference_update(self._by_second.pop(second))
+            keys = self._by_second.pop(second)
+            self._seen.difference_update(keys)
+            self._digest.remove(keys)
 
     def _forget_oldest(self) -> None:
         while len(self._seen) > MOST_REMEMBERED and len(self._by_second) > 1:
@@ -220,4 +239,4 @@ class NodeLog:
 
 
 def _time(record: LogRecord) -> int:
-    return record.time_ns
+    return record[0]

@@ -100,6 +100,7 @@ class AirRunTrigger(BaseTrigger):
         try:
             ended = await self._follow()
         except asyncio.CancelledError:
+            self._task_log.hand_over()
             if not TRIGGER_HAS_ON_KILL:
                 self._release().start()
             raise

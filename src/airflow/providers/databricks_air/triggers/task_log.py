@@ -12,9 +12,9 @@
 # under the License.
 """The run's log in the task's log, printed by a triggerer that may go away at any moment.
 
-The position is kept in an XCom right after the lines are printed: a triggerer that dies between two
-readings loses and repeats nothing; one that dies while it prints repeats what it printed of that reading,
-some thousand lines at most.
+The position is kept in an XCom right after lines are printed: a triggerer that dies between two readings
+loses and repeats nothing; one that dies while it prints repeats what it printed since the last position,
+some hundred lines, and the next one says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ __all__ = ["LOG_KEY", "TaskLog"]
 LOG_KEY = "databricks_air_log"
 ASK_SECONDS = 20.0
 ASK_TIMES = 3
+TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
 LONGEST_TURN = 0.01
+LEAST_BETWEEN = 0.5
 
 _under_way: set[asyncio.Task[None]] = set()
 
@@ -54,6 +56,7 @@ class TaskLog:
         self._nodes = nodes
         self._polling_interval = polling_interval
         self._stream: LogStream | None = None
+        self._kept_at = 0.0
         self._ti: Any = None
         self._log: Any = None
 
@@ -87,9 +90,16 @@ class TaskLog:
         except asyncio.CancelledError:
             for line in left:
                 self._log.info("%s", line.text)
-            self._keep_position()
             raise
-        await asyncio.shield(self._keep_position())
+        # While much is waiting to be printed, every half second is enough.
+        behind = self._stream is not None and self._stream.next_delay == 0
+        if not behind or time.monotonic() >= self._kept_at + LEAST_BETWEEN:
+            await asyncio.shield(self._keep_position())
+
+    def hand_over(self) -> None:
+        """Say, in the position, that nothing was printed behind it: another triggerer goes on from there."""
+        if self._stream is not None:
+            self._keep_position(handed_over=True)
 
     async def _print_in_turns(self, left: Any) -> None:
         turn_ends = time.monotonic() + LONGEST_TURN
@@ -99,17 +109,18 @@ class TaskLog:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN
 
-    def _keep_position(self) -> asyncio.Task[None]:
+    def _keep_position(self, *, handed_over: bool = False) -> asyncio.Task[None]:
+        self._kept_at = time.monotonic()
         # In a task of its own: a cancellation must not leave printed lines without a position.
-        task = asyncio.create_task(self._write_position(self.cursor))
+        task = asyncio.create_task(self._write_position(self.cursor, handed_over))
         _under_way.add(task)
         task.add_done_callback(_under_way.discard)
         return task
 
-    async def _write_position(self, cursor: LogCursor | None) -> None:
+    async def _write_position(self, cursor: LogCursor | None, handed_over: bool) -> None:
         if self._ti is None:
             return
-        value = {"try_number": self._ti.try_number, "cursor": cursor}
+        value = {"try_number": self._ti.try_number, "cursor": cursor, "handed_over": handed_over}
         try:
             await asyncio.wait_for(sync_to_async(write_own_xcom)(self._ti, LOG_KEY, value), ASK_SECONDS)
         except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
@@ -127,6 +138,8 @@ class TaskLog:
                 continue
             # A position of an earlier try says what that try's log has, not this one's.
             if isinstance(value, dict) and value.get("try_number") == self._ti.try_number:
+                if not value.get("handed_over"):
+                    self._log.info("%s", TAKEN_OVER)
                 cursor: LogCursor | None = value.get("cursor")
                 return cursor
             return None
