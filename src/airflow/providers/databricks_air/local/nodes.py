@@ -109,7 +109,7 @@ class Nodes:
         loop = asyncio.get_running_loop()
         async with self._gate:
             latest = loop.time() + _LONGEST_WAIT
-            while loop.time() < latest and time.monotonic() - self._ws.last_request < _QUIET:
+            while loop.time() < latest and time.monotonic() - self._ws.last_request < _QUIET:  # noqa: ASYNC110 - quiet is the absence of requests
                 await asyncio.sleep(_QUIET / 2)
 
     async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
