@@ -70,7 +70,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowCluster
     cluster = AirflowCluster(Settings(tmp_path_factory.mktemp("plain") / "airflow"))
     with cluster:
         cluster.add_dag("plain", DAG)
-        cluster.client.unpause("plain")
+        cluster.client.wait_dag("plain")
         yield cluster
 
 

@@ -74,10 +74,10 @@ class AirflowClient:
     def __init__(self, url: str, credentials: tuple[str, str]) -> None:
         self._url = url
         self._credentials = credentials
-        self._token: str | None = None
+        self._identity: tuple[dict[str, str], dict[str, str]] | None = None
 
-    def unpause(self, dag_id: str, timeout: float = 180.0) -> None:
-        """Wait until the Dag is known, then unpause it.
+    def wait_dag(self, dag_id: str, timeout: float = 180.0) -> None:
+        """Wait until the Dag is known; it is not paused.
 
         :raises ImportError: when a Dag file cannot be imported.
         """
@@ -89,7 +89,6 @@ class AirflowClient:
             return self._exists(f"/dags/{dag_id}")
 
         wait_for(ask, f"Dag {dag_id} to be parsed", timeout, every=1.0)
-        self._call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         """Create a Dag run."""
@@ -195,21 +194,23 @@ class AirflowClient:
         return answer.json() if answer.content else None
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> requests.Response:
-        headers = {"Accept": "application/json"}
-        if AIRFLOW_3:
-            if self._token is None:
-                self._token = self._log_in()
-            headers["Authorization"] = f"Bearer {self._token}"
+        headers, cookies = self._log_in()
         root = "/api/v2" if AIRFLOW_3 else "/api/v1"
-        auth = None if AIRFLOW_3 else self._credentials
         return requests.request(
-            method, self._url + root + path, json=body, headers=headers, auth=auth, timeout=60
+            method, self._url + root + path, json=body, headers=headers, cookies=cookies, timeout=60
         )
 
-    def _log_in(self) -> str:
-        user, password = self._credentials
-        answer = requests.post(
-            f"{self._url}/auth/token", json={"username": user, "password": password}, timeout=60
-        )
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
+    def _log_in(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the headers and cookies that say who asks; asked for once."""
+        if self._identity is None:
+            user, password = self._credentials
+            form = {"username": user, "password": password}
+            if AIRFLOW_3:
+                answer = requests.post(f"{self._url}/auth/token", json=form, timeout=60)
+                answer.raise_for_status()
+                self._identity = ({"Authorization": f"Bearer {answer.json()['access_token']}"}, {})
+            else:
+                session = requests.Session()
+                session.post(f"{self._url}/login/", data=form, timeout=60).raise_for_status()
+                self._identity = ({}, dict(session.cookies))
+        return self._identity

@@ -91,6 +91,7 @@ class AirflowCluster:
         """Start everything and return when Airflow calls itself healthy."""
         (self.home / "dags").mkdir(parents=True, exist_ok=True)
         (self.home / "passwords.json").write_text(json.dumps(dict([ADMIN])))
+        (self.home / "webserver_config.py").write_text("WTF_CSRF_ENABLED = False\n")
         pid_file = str(self._database.pid_file)
         self._reaper = subprocess.Popen(
             [sys.executable, reaper.__file__, str(self.home), pid_file],
@@ -139,7 +140,7 @@ class AirflowCluster:
         wait_for(lambda: self._is_healthy({"metadatabase"}), "the API server")
 
     def add_dag(self, name: str, source: str) -> None:
-        """Write ``NAME.py`` into the Dag folder; :meth:`AirflowClient.unpause` waits until it is parsed."""
+        """Write ``NAME.py`` into the Dag folder; :meth:`AirflowClient.wait_dag` waits until it is parsed."""
         target = self.home / "dags" / f"{name}.py"
         draft = target.with_suffix(".draft")
         draft.write_text(source)

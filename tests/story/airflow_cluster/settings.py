@@ -82,6 +82,7 @@ def environment(settings: Settings, ports: Ports, database_url: str) -> dict[str
         "PYTHONUNBUFFERED": "1",
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(settings.parallelism),
@@ -122,7 +123,8 @@ def _airflow_3(home: Path, ports: Ports) -> dict[str, str]:
 
 def _airflow_2(ports: Ports) -> dict[str, str]:
     return {
-        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+        # Not basic_auth: it hashes the password at every request, which takes most of a second.
+        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.session",
         "AIRFLOW__WEBSERVER__WORKERS": "1",
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(ports.api),

@@ -21,7 +21,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(ask: Callable[[], T | None], what: str, timeout: float = 180.0, every: float = 0.3) -> T:
+def wait_for(ask: Callable[[], T | None], what: str, timeout: float = 180.0, every: float = 0.5) -> T:
     """Return the first true answer of *ask*.
 
     :param ask: returns something false until the condition holds.

@@ -226,7 +226,7 @@ def chaos(
             for place in places:
                 for shape in (*SHAPES, *(["stock"] if stock else [])):
                     for mode in ("sync", "deferrable"):
-                        cluster.client.unpause(dag_id(shape, mode, place.number))
+                        cluster.client.wait_dag(dag_id(shape, mode, place.number))
             yield Chaos(cluster, places, seed)
     finally:
         for place in places:

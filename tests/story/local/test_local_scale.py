@@ -15,7 +15,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import logging
 import random
 import time
 from pathlib import Path
@@ -185,6 +187,30 @@ PATHS = [
 ]
 
 
+EVERYTHING: dict[str, Any] = {
+    **Client.submit_body(None),  # type: ignore[arg-type]
+    "path": "/Users/x",
+    "run_id": 5,
+    "key": "loss",
+    "value": 1,
+    "session_token": "x",
+    "parts": [{}],
+    "experiment_ids": ["1"],
+    "metrics": [{"key": "a", "value": 1}],
+    "access_control_list": [{}],
+    "content": "eA==",
+    "format": "AUTO",
+    "name": "n",
+    "docker_image_url": "a/b:c",
+    "task": {},
+    "faults": [],
+    "attempts": [{"hold": [{}]}],
+    "advance": 1,
+    "lines": ["x"],
+    "issue": 1,
+}
+
+
 class Fuzzer:
     """Makes requests that are almost right, or not at all."""
 
@@ -246,39 +272,18 @@ class Fuzzer:
             if isinstance(place[key], (dict, list)) and place[key] and self._random.random() < 0.8:
                 place = place[key]
                 continue
-            place[key] = self._random.choice(NASTY)
+            place[key] = copy.deepcopy(self._random.choice(NASTY))
             return
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_malformed_requests(tmp_path: Path, seed: int) -> None:
+def test_malformed_requests(tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """25,000 malformed requests per seed: no answer is a 500, no file appears outside of the directory."""
-    everything = {
-        **Client.submit_body(None),  # type: ignore[arg-type]
-        "path": "/Users/x",
-        "run_id": 5,
-        "key": "loss",
-        "value": 1,
-        "session_token": "x",
-        "parts": [{}],
-        "experiment_ids": ["1"],
-        "metrics": [{"key": "a", "value": 1}],
-        "access_control_list": [{}],
-        "content": "eA==",
-        "format": "AUTO",
-        "name": "n",
-        "docker_image_url": "a/b:c",
-        "task": {},
-        "faults": [],
-        "attempts": [{"hold": [{}]}],
-        "advance": 1,
-        "lines": ["x"],
-        "issue": 1,
-    }
+    caplog.set_level(logging.CRITICAL)
     statuses: dict[int, int] = {}
 
     async def work(air: LocalAirRuntime, number: int) -> None:
-        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, everything)
+        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, EVERYTHING)
         for _ in range(25_000 // 5):
             request = fuzzer.request()
             status = await wire.send(*request)

@@ -34,7 +34,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(BLANK | st.integers(), inner, max_size=3),
     max_leaves=8,
 )
-PRINTABLE = BLANK.filter(lambda text: bool(text.strip()))
+PRINTABLE = BLANK.filter(lambda text: bool(text.strip()) and len(text.strip()) <= 100)
 VARIABLES = BLANK.filter(lambda name: bool(name) and "=" not in name and "\0" not in name)
 
 

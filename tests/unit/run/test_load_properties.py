@@ -91,12 +91,14 @@ def test_nothing_but_config_errors(kind: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_what_the_models_accept_round_trips_through_yaml_at_length() -> None:
     """A mapping that loads gives a document that loads to the same configuration, in 25,000 cases."""
     LONG(given(valid())(_round_trip))()
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ANYTHING)
 def test_nothing_but_config_errors_at_length(kind: str) -> None:
     """The loader answers 25,000 inputs of each kind with a configuration or a ConfigError."""

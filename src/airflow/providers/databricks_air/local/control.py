@@ -22,7 +22,8 @@ from airflow.providers.databricks_air.local.faults import Fault
 from airflow.providers.databricks_air.local.router import Route
 from airflow.providers.databricks_air.local.runs import run_json
 from airflow.providers.databricks_air.local.streams import LogFaults
-from airflow.providers.databricks_air.local.wire import refuse
+from airflow.providers.databricks_air.local.submission import node_count
+from airflow.providers.databricks_air.local.wire import decimal, integer, refuse
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.wire import Request
@@ -54,14 +55,17 @@ def clear_faults(ws: Workspace, _request: Request) -> None:
 def set_log_faults(ws: Workspace, request: Request) -> None:
     """``POST /local/log-faults``: for streams that begin from now on."""
     try:
-        ws.streams.faults = LogFaults(**request.json())
-    except TypeError as error:
+        ws.streams.faults = LogFaults.parse(request.json())
+    except ValueError as error:
         raise refuse(str(error)) from None
 
 
 def set_config_errors(ws: Workspace, request: Request) -> None:
     """``POST /local/config-errors``: ``{"errors": [{"path", "message", "code"}]}`` for config:validate."""
-    ws.config_errors = request.json().get("errors", [])
+    errors = request.json().get("errors", [])
+    if not isinstance(errors, list):
+        raise refuse("errors must be an array")
+    ws.config_errors = errors
 
 
 def add_behaviour(ws: Workspace, request: Request) -> None:
@@ -111,12 +115,21 @@ def release(ws: Workspace, request: Request) -> None:
 def write_log(ws: Workspace, request: Request) -> None:
     """``POST /local/runs/{id}/logs``: ``{"lines", "node", "attempt", "at"}``, ``at`` in epoch seconds."""
     run, body = ws.run(request.params["run_id"]), request.json()
-    stream = ws.streams.get(run.run_id, int(body.get("attempt", run.last.number)), int(body.get("node", 0)))
-    lines = [str(line) for line in body.get("lines", ())]
+    attempt = integer(body.get("attempt", run.last.number), "attempt")
+    node, lines = integer(body.get("node", 0), "node"), body.get("lines", [])
+    if (
+        not isinstance(lines, list)
+        or not 0 <= attempt < len(run.attempts)
+        or not 0 <= node < node_count(run.air)
+    ):
+        raise refuse("lines must be an array; node and attempt must be those of the run")
+    stream = ws.streams.get(run.run_id, attempt, node)
     if body.get("at") is None:
-        stream.extend(((line, stream.consumed) for line in lines), ws.clock.now())
-    for line in lines if body.get("at") is not None else ():
-        stream.insert(line, float(body["at"]))
+        stream.extend(((str(line), stream.consumed) for line in lines), ws.clock.now())
+        return
+    at = decimal(body["at"], "at")
+    for line in lines:
+        stream.insert(str(line), at)
 
 
 def stats(ws: Workspace, _request: Request) -> dict[str, Any]:
@@ -133,8 +146,8 @@ def stats(ws: Workspace, _request: Request) -> dict[str, Any]:
 def advance(ws: Workspace, request: Request) -> dict[str, Any]:
     """``POST /local/clock``: ``{"advance": seconds}``, on a virtual clock."""
     try:
-        ws.clock.advance(float(request.json().get("advance", 0)))
-    except (TypeError, ValueError) as error:
+        ws.clock.advance(decimal(request.json().get("advance", 0), "advance"))
+    except ValueError as error:
         raise refuse(str(error)) from None
     return {"now": ws.clock.now()}
 
@@ -146,7 +159,7 @@ def tokens(ws: Workspace, request: Request) -> dict[str, Any]:
         ws.tokens.expire()
     if body.get("renew"):
         ws.tokens.renew()
-    return {"token": ws.tokens.issue(float(body["issue"]))} if "issue" in body else {}
+    return {"token": ws.tokens.issue(decimal(body["issue"], "issue"))} if "issue" in body else {}
 
 
 ROUTES = [

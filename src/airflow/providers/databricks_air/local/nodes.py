@@ -37,7 +37,7 @@ __all__ = ["LOST", "Nodes", "Outcome"]
 
 _TICK = 0.03
 _QUIET = 0.005
-_LONGEST_WAIT = 0.025
+_MOST_PAUSES = 5
 _LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
 _SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
 
@@ -106,11 +106,11 @@ class Nodes:
 
     async def turn(self) -> None:
         """Return when a process may be started: starting one blocks the server, so requests go first."""
-        loop = asyncio.get_running_loop()
         async with self._gate:
-            latest = loop.time() + _LONGEST_WAIT
-            while loop.time() < latest and time.monotonic() - self._ws.last_request < _QUIET:
-                await asyncio.sleep(_QUIET / 2)
+            for _ in range(_MOST_PAUSES):
+                if time.monotonic() - self._ws.last_request > _QUIET:
+                    break
+                await asyncio.sleep(_QUIET)
 
     async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
         """Go on with what an earlier server started: ended, still running, or lost with it."""

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from html import escape
 from itertools import islice
@@ -28,6 +27,8 @@ from airflow.providers.databricks_air.local.tree import parent_of
 from airflow.providers.databricks_air.local.wire import Refusal, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.providers.databricks_air.local.runs import Attempt, Run
     from airflow.providers.databricks_air.local.wire import Request
     from airflow.providers.databricks_air.local.workspace import Workspace

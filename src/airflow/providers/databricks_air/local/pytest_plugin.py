@@ -19,12 +19,15 @@ In a ``conftest.py``::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["air"]
 

@@ -49,10 +49,7 @@ class Scenario:
         self.behaviours = list(parts.get("behaviours") or ())
         for plan in self.behaviours:
             check_plan(plan)
-        try:
-            self.logs = LogFaults(**(parts.get("logs") or {}))
-        except TypeError as error:
-            raise ValueError(f"logs: {error}") from None
+        self.logs = LogFaults.parse(parts.get("logs") or {})
         self.config_errors = list(parts.get("config_errors") or ())
 
     @classmethod

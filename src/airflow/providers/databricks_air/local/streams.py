@@ -18,7 +18,8 @@ import json
 import time
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -61,6 +62,28 @@ class LogFaults:
     duplicate_every: int = 0
     disorder_every: int = 0
     record_ids: bool = True
+
+    @classmethod
+    def parse(cls, document: object) -> LogFaults:
+        """Return what a document describes.
+
+        :raises ValueError: naming the field, the value and the rule.
+        """
+        if not isinstance(document, Mapping):
+            raise ValueError(f"log faults {document!r}: must be a mapping")
+        names = [item.name for item in fields(cls)]
+        for name, value in document.items():
+            kind = bool if name == "record_ids" else float if name == "late" else int
+            number = (
+                kind is not bool and isinstance(value, (int, float)) and value >= 0 and value == kind(value)
+            )
+            if name not in names:
+                raise ValueError(f"log fault field {name!r}: not one of {', '.join(names)}")
+            if not (number or (kind is bool and isinstance(value, bool))):
+                raise ValueError(
+                    f"log fault field {name!r}: {value!r} must be a {kind.__name__}, not negative"
+                )
+        return cls(**document)
 
 
 class Stream:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Refusal", "Reply", "Request", "malformed", "missing", "refuse", "to_reply"]
+__all__ = ["Refusal", "Reply", "Request", "decimal", "integer", "malformed", "missing", "refuse", "to_reply"]
+
+
+_FOREVER = 1e12
 
 
 class Refusal(Exception):
@@ -162,6 +165,22 @@ def integer(value: object, name: str) -> int:
         raise malformed(f"Could not parse request object: {name} must be an integer")
     if not -(2**63) <= number < 2**63:
         raise malformed(f"Could not parse request object: {name} is out of range")
+    return number
+
+
+def decimal(value: object, name: str) -> float:
+    """Return a JSON number or numeric string that is finite and not negative.
+
+    :raises Refusal: when it is not one.
+    """
+    try:
+        number = (
+            float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
+        )
+    except (ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number < _FOREVER:
+        raise refuse(f"{name}: {str(value)[:100]!r} must be a number of seconds that is not negative")
     return number
 
 
