@@ -133,6 +133,7 @@ $(UV):
 	@mkdir -p .cache
 	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D) 2>/dev/null \
 		|| $(UV) venv --quiet --clear --python '$(PYTHON_$*)' $(@D) || { echo "$$NO_PYTHON"; exit 1; }
-	@$(UV) pip sync --quiet --python $(@D)/bin/python $<
+	@$(UV) pip sync --quiet --offline --python $(@D)/bin/python $< 2>/dev/null \
+		|| $(UV) pip sync --quiet --python $(@D)/bin/python $<
 	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -35,6 +35,7 @@ PUBLIC = {
         "AirConfigError",
         "AirRunCancelledError",
         "AirRunFailedError",
+        "AirRunFailedForGoodError",
         "AirRunInterruptedError",
         "AirRunTimeoutError",
         "AirServiceError",

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import signal
 import sqlite3
@@ -23,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import argparse
-
     from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
 
 __all__ = ["configure", "run"]
+
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clock", choices=("real", "virtual"), default="real", help="virtual: moved by tests only"
     )
+    parser.add_argument(
+        "--install-dependencies",
+        action="store_true",
+        help="install what runs ask for, into kept environments",
+    )
+    parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
+    parser.add_argument("--cpus", type=int, default=0, help="processors for each node (default: all)")
     parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
     parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
 
@@ -98,8 +106,20 @@ def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRunti
         retry_wait=args.retry_wait,
         latency=args.latency,
         keep_runs=args.keep_runs,
+        install_dependencies=args.install_dependencies,
+        memory_limit=args.memory,
+        cpus=args.cpus,
         secrets=secrets,
     )
+
+
+def _size(text: str) -> int:
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be a number and one of {', '.join(_UNITS)}, such as 4G"
+        )
+    return int(number) * _UNITS[unit]
 
 
 def _lines(path: Path | None) -> list[str]:

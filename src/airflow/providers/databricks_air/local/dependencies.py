@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 import sys
@@ -25,8 +26,9 @@ import yaml
 
 __all__ = ["dependency_notice", "wanted_dependencies", "write_setup"]
 
-# $1 of the functions is never a client's word: the lines of the requirements file are read by the installer.
+# No word of a client stands in it: the lines of the requirements file are read by the installer.
 _SETUP = """
+{exports}
 environment={environment}
 exec 9>"$environment.lock"
 if command -v flock >/dev/null; then flock 9; fi
@@ -88,6 +90,7 @@ def write_setup(environments: Path, lines: list[str], launch: Path) -> tuple[Pat
     script = launch / "setup.sh"
     script.write_text(
         _SETUP.format(
+            exports="\n".join(f"export {name}={shlex.quote(value)}" for name, value in _installer_settings()),
             environment=shlex.quote(str(environments / key)),
             count=len(lines),
             python=shlex.quote(_base_python()),
@@ -95,6 +98,15 @@ def write_setup(environments: Path, lines: list[str], launch: Path) -> tuple[Pat
         )
     )
     return script, environments / key
+
+
+def _installer_settings() -> list[tuple[str, str]]:
+    """Return what tells pip and uv where packages are; the command itself does not get it."""
+    return [
+        (name, value)
+        for name, value in os.environ.items()
+        if name == "HOME" or name.startswith(("PIP_", "UV_")) or name.upper().endswith("_PROXY")
+    ]
 
 
 def _base_python() -> str:
