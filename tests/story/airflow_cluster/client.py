@@ -197,7 +197,13 @@ class AirflowClient:
         headers, cookies = self._log_in()
         root = "/api/v2" if AIRFLOW_3 else "/api/v1"
         return requests.request(
-            method, self._url + root + path, json=body, headers=headers, cookies=cookies, timeout=60
+            method,
+            self._url + root + path,
+            json=body,
+            # Airflow 2 sends a log as plain text to who does not ask for JSON.
+            headers={"Accept": "application/json", **headers},
+            cookies=cookies,
+            timeout=60,
         )
 
     def _log_in(self) -> tuple[dict[str, str], dict[str, str]]:

@@ -85,7 +85,7 @@ def test_each_line_is_printed_once_although_the_triggerer_is_killed_three_times(
         }
         with AirflowCluster(Settings(tmp_path / "airflow", env=env)) as airflow:
             airflow.add_dag("long_log", DAG)
-            airflow.client.unpause("long_log")
+            airflow.client.wait_dag("long_log")
             airflow.client.trigger("long_log", "one")
             deferred = TaskKey("long_log", "one", "deferrable")
             airflow.client.wait_task(deferred, {"deferred"})

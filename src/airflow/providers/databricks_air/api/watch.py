@@ -64,6 +64,8 @@ class WatchPlan:
     :param deadline: epoch seconds at which the watch gives up; None for never.
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
     :param metrics_interval: seconds between two looks at the metrics; None for none.
+    :param host: the workspace URL, for the addresses that are told; empty for none.
+    :param is_resumed: whether what the first look finds was told by an earlier watch.
     :param patience_denied: seconds over which 401 or 403 must be all that is heard before it is believed.
     :param patience_missing: the same for 'does not exist'.
     """
@@ -73,6 +75,8 @@ class WatchPlan:
     deadline: float | None = None
     queue_timeout: float | None = None
     metrics_interval: float | None = None
+    host: str = ""
+    is_resumed: bool = False
     patience_denied: float = 300.0
     patience_missing: float = 60.0
 
@@ -213,7 +217,8 @@ class _Watch:
         self._now = now
         self._run: Run | None = None
         self._outputs: dict[int, TaskOutput] = {}
-        self._narrator = Narrator()
+        self._narrator = Narrator(plan.host)
+        self._last_words: list[Said] = []
         self._metrics = MetricLines(plan.metrics_interval, now)
         self._refused_since: tuple[type[ApiError], float] | None = None
         self._unreachable_since: float | None = None
@@ -235,6 +240,7 @@ class _Watch:
                 yield from self._read_lines(self._run)
                 yield from self._read_metrics(self._run)
                 if self._run.is_terminal and (self._stream is None or self._stream.drained):
+                    yield from self._last_words
                     yield Ended("terminal", self._run, self._output(self._run))
                     return
                 if self._stream is not None:
@@ -257,10 +263,15 @@ class _Watch:
             ending = self._believed(error) or self._expired()
             return ending, max(interval, error.retry_after or 0.0)
         yield from self._tell_recovery()
-        self._run = run
         yield from self._ask_output(run)
-        for text in self._narrator.changes(run, self._output(run), self._now()):
-            yield Said(text)
+        is_told = self._plan.is_resumed and self._run is None
+        self._run = run
+        said = [Said(text) for text in self._narrator.changes(run, self._output(run), self._now())]
+        if run.is_terminal:
+            # The end is told behind the last lines.
+            self._last_words = [] if is_told else said
+        elif not is_told:
+            yield from said
         return (None if run.is_terminal else self._expired()), interval
 
     def _ask_output(self, run: Run) -> Generator[Step, Any, None]:

@@ -281,12 +281,14 @@ class AirRunOperator(BaseOperator):
         )
         raise AssertionError("defer raises")
 
-    def _wait(self, run_id: int, stream: LogStream | None) -> Ended:
+    def _wait(self, run_id: int, stream: LogStream | None, *, is_resumed: bool = False) -> Ended:
         plan = WatchPlan(
             run_id,
             self.polling_interval,
             queue_timeout=self.queue_timeout,
             metrics_interval=self.log_metrics_interval,
+            host=self.hook.host,
+            is_resumed=is_resumed,
         )
         for event in watch(self.hook.client, plan, stream=stream, renew=self.hook.get_credentials):
             if isinstance(event, Ended):
@@ -297,7 +299,7 @@ class AirRunOperator(BaseOperator):
     def _ending_of(self, run_id: int, why: str, message: str, stream: LogStream | None) -> Ended:
         """Return how the watch ended, from the run itself where the run has ended."""
         if why not in GAVE_UP:
-            return self._wait(run_id, stream)
+            return self._wait(run_id, stream, is_resumed=True)
         try:
             run = self.hook.get_run(run_id)
         except NotFoundError:

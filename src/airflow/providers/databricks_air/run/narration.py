@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from airflow.providers.databricks_air.run.result import mlflow_url
 from airflow.providers.databricks_air.run.states import Run
 
 __all__ = ["Narrator", "duration", "waiting_message"]
@@ -30,11 +31,26 @@ class Output(Protocol):
         """``TYPE:text`` while it waits; empty otherwise."""
         ...
 
+    @property
+    def mlflow_experiment_id(self) -> str:
+        """Empty until the attempt has started."""
+        ...
+
+    @property
+    def mlflow_run_id(self) -> str:
+        """Empty until the attempt has started."""
+        ...
+
 
 class Narrator:
-    """Turns what is seen of a run into lines, each said once."""
+    """Turns what is seen of a run into lines, each said once.
 
-    def __init__(self) -> None:
+    :param host: the workspace URL, for the address of the MLflow run; empty to leave that out.
+    """
+
+    def __init__(self, host: str = "") -> None:
+        self._host = host
+        self._mlflow_url: str | None = None
         self._phase = ""
         self._since = 0.0
         self._attempt = 0
@@ -54,6 +70,10 @@ class Narrator:
         if run.is_waiting and message and message != self._waiting:
             self._waiting = message
             yield f"Run {run.run_id}: {message}"
+        url = mlflow_url(self._host, output.mlflow_experiment_id, output.mlflow_run_id)
+        if self._host and url != self._mlflow_url:
+            self._mlflow_url = url
+            yield f"Run {run.run_id}: MLflow run {url}"
 
     def _attempt_change(self, run: Run) -> Iterator[str]:
         number = run.latest.number if run.latest else 0

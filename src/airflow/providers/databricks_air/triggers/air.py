@@ -126,7 +126,12 @@ class AirRunTrigger(BaseTrigger):
             return Ended("denied", None, message=str(error))
         stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
         plan = WatchPlan(
-            self.run_id, self.polling_interval, self.deadline, self.queue_timeout, self.metrics_interval
+            self.run_id,
+            self.polling_interval,
+            self.deadline,
+            self.queue_timeout,
+            self.metrics_interval,
+            host=await asyncio.to_thread(lambda: client.credentials.host),
         )
         try:
             async for event in awatch(client, plan, stream=stream, renew=hook.aget_credentials):
