@@ -26,9 +26,7 @@ import yaml
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow.providers.databricks_air.hooks.air import credentials_from
-from airflow.providers.databricks_air.operators import air as operators
 from airflow.providers.databricks_air.run import load_run_config
-from airflow.providers.databricks_air.sensors import air as sensors
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "tests/system/databricks_air"
@@ -66,9 +64,10 @@ def test_blocks_are_found() -> None:
 
 @pytest.mark.parametrize("block", _blocks("python"), ids=_name)
 def test_python_example_runs(block: Block) -> None:
-    """Every Python example can be executed; a fragment has the operators and the sensor at hand."""
-    names = {"__name__": "example", **vars(operators), **vars(sensors)}
-    exec(compile(block.text, block.page, "exec"), names)
+    """Every Python example with its imports can be executed as it stands; a fragment is valid Python."""
+    code = compile(block.text, block.page, "exec")
+    if re.search(r"^(from|import) ", block.text, re.MULTILINE):
+        exec(code, {"__name__": "example"})
 
 
 @pytest.mark.parametrize("block", _blocks("yaml"), ids=_name)
