@@ -35,6 +35,8 @@ export UV_CACHE_DIR := $(shell [ -n "$(UV_HOME)" ] && mkdir -p "$(UV_HOME)" 2>/d
 	&& echo "$(UV_HOME)" || echo "$(CURDIR)/.cache/uv")
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_NO_PROGRESS := 1
+# Importing Airflow makes its home; not in the home of whoever types make.
+export AIRFLOW_HOME := $(CURDIR)/.cache/airflow
 # uv trusts what the machine trusts and asks the index that pip asks, where the machine says so.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem),)
 export UV_SYSTEM_CERTS ?= 1
@@ -54,7 +56,7 @@ Do one of these, then type the same command again:
 endef
 export NO_PYTHON
 
-.PHONY: help venv demo test test-unit test-story test-long test-chaos check format lock provider-info clean \
+.PHONY: help venv demo test test-long test-chaos check format lock provider-info clean \
 	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
 
 help:  ## List the targets

@@ -46,6 +46,11 @@ os.environ.update(
 (_HOME / "dags").mkdir()
 
 
+def pytest_unconfigure() -> None:
+    """Remove the home; the worker processes of pytest-xdist end without calling what ``atexit`` knows."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
     """Return the AIRFLOW_HOME of this process, with an empty folder ``dags`` in it; no database yet."""

@@ -79,16 +79,16 @@ else:
 
 def _browse(directory: Path, url: str, *options: str) -> str:
     command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    command += [f"--user-data-dir={directory / 'profile'}", "--window-size=1100,1500", *options, url]
+    command += [f"--user-data-dir={directory / 'profile'}", *options, url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def _picture(directory: Path, url: str, name: str) -> None:
+def _picture(directory: Path, url: str, name: str, height: int) -> None:
     """Take a picture; into the documentation when ``AIR_PICTURES`` names its directory."""
     target = Path(os.environ.get("AIR_PICTURES", directory)) / f"{name}.png"
-    _browse(directory, url, f"--screenshot={target}")
+    _browse(directory, url, f"--screenshot={target}", f"--window-size=1100,{height}")
     assert target.stat().st_size > 10_000
 
 
@@ -108,7 +108,7 @@ def test_a_small_training(air: LocalAirRuntime, client: Client, tmp_path: Path) 
     assert page.count("<polyline") == 2
     assert "experiment_name: line" in page
     assert "step 39  loss 0.0" in page
-    _picture(tmp_path, run["run_page_url"], "run")
+    _picture(tmp_path, run["run_page_url"], "run", 1130)
 
 
 def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None
 
     assert "rank 0: the sum over 2 nodes is 3" in page
     assert "rank 1: sent 2 to 127.0.0.1" in page
-    _picture(tmp_path, run["run_page_url"], "nodes")
+    _picture(tmp_path, run["run_page_url"], "nodes", 620)
 
 
 def test_lines_appear_while_the_page_is_open(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        # What is still in the buffer meets a closed pipe here rather than at the interpreter's exit.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader (`… | head`) has seen enough; Python must not complain about it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

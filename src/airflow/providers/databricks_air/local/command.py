@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import math
 import signal
 import sqlite3
 import sys
@@ -46,10 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--secrets", type=Path, metavar="FILE", help="a file of SCOPE/KEY=VALUE lines")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML: what goes wrong and what runs do")
-    parser.add_argument("--retry-wait", type=float, default=0.1, help="seconds between two attempts of a run")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every answer is held back")
+    parser.add_argument(
+        "--retry-wait", type=_seconds, default=0.1, help="seconds between two attempts of a run"
+    )
+    parser.add_argument(
+        "--latency", type=_seconds, default=0.0, help="seconds that every answer is held back"
+    )
     parser.add_argument(
         "--clock", choices=("real", "virtual"), default="real", help="virtual: moved by tests only"
+    )
+    parser.add_argument(
+        "--speed", type=_seconds, default=0.0, metavar="N", help="the virtual clock passes N seconds in one"
     )
     parser.add_argument(
         "--install-dependencies",
@@ -93,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRuntime:
+    from airflow.providers.databricks_air.local.clock import VirtualClock
     from airflow.providers.databricks_air.local.runtime import LocalAirRuntime
     from airflow.providers.databricks_air.local.scenario import Scenario
 
@@ -100,7 +109,7 @@ def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRunti
         args.state_dir,
         host=args.host,
         port=args.port,
-        clock=args.clock,
+        clock=VirtualClock(speed=args.speed) if args.clock == "virtual" else "real",
         scenario=Scenario.load(args.faults) if args.faults else None,
         user=args.user,
         retry_wait=args.retry_wait,
@@ -111,6 +120,16 @@ def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRunti
         cpus=args.cpus,
         secrets=secrets,
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is not negative")
+    return number
 
 
 def _size(text: str) -> int:
