@@ -54,8 +54,12 @@ def task(deferrable: bool, **arguments: object) -> str:
 def messages(outcome: Outcome) -> list[str]:
     """Return what was logged, without time, level and logger."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", outcome.text)
-    found = (MESSAGE.search(line) for line in plain.splitlines())
-    return [match.group(1).rstrip() for match in found if match]
+    lines = [line for line in plain.splitlines() if MESSAGE.search(line)]
+    # The first dag.test() of a process on Airflow 2 has two handlers, each with a way to write the time.
+    doubled = [line for line in lines if re.match(r"\[\d{4}-\d\d-\d\d ", line)]
+    if doubled:
+        lines = doubled
+    return [match.group(1).rstrip() for match in map(MESSAGE.search, lines) if match]
 
 
 @both_modes
