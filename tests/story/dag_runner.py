@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 import runpy
 import textwrap
 from dataclasses import dataclass
@@ -72,8 +73,14 @@ class DagRunner:
         path = here / "dag.py"
         path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
         dag = runpy.run_path(str(path))["dag"]
+        # Airflow 2 leaves behind a handler that writes to the standard output of this very test.
+        task_log = logging.getLogger("airflow.task")
+        handlers = list(task_log.handlers)
         self.capture.readouterr()
-        dag_run = dag.test()
+        try:
+            dag_run = dag.test()
+        finally:
+            task_log.handlers[:] = handlers
         printed = self.capture.readouterr()
         instances = dag_run.get_task_instances()
         return Outcome(
