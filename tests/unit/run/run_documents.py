@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def valid(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def broken(draw: st.DrawFn) -> Any:
     """Return a valid mapping with some of its values replaced by anything."""
-    document = draw(valid())
+    document = copy.deepcopy(draw(valid()))  # strategies hand out the same mapping again
     for _ in range(draw(st.integers(1, 4))):
         here: Any = document
         while isinstance(here, dict | list) and here:
