@@ -23,6 +23,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# `make test` tries the same examples every time; `make test-long` looks for new ones.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("explore")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Airflow reads its configuration when it is first imported, which collection already does: this
 # module is the first that pytest loads, so the environment is set here and not in a fixture.
