@@ -61,6 +61,7 @@ class LogFeed:
         self._now = now
         self._ended = False
         self._ended_at = 0.0
+        self._last = False
         self._empty = 0
         self._failures = 0
         self._asked_to_wait = 0.0
@@ -105,7 +106,9 @@ class LogFeed:
         :param last: whether nothing but this log keeps the reader waiting: late lines get less time then.
         """
         if ended and not self._ended:
-            self._ended, self._ended_at, self._empty, self._failures = True, self._now(), 0, 0
+            self._ended, self._ended_at, self._empty = True, self._now(), 0
+        if last and not self._last:
+            self._last, self._failures = True, 0
         try:
             lines = yield from self._read()
         except ApiError as error:
@@ -113,19 +116,19 @@ class LogFeed:
         self._failures = 0
         recovered = self._recovery()
         self._empty = 0 if lines else self._empty + 1
-        if self._ended and self._is_silent(last):
+        if self._ended and self._is_silent():
             self._finish()
         elif self._may_look_for_artifacts():
             yield from self._look_for_artifacts()
         return [*recovered, *lines]
 
-    def _is_silent(self, last: bool) -> bool:
+    def _is_silent(self) -> bool:
         """Whether a finished attempt has said nothing for long enough."""
         if self.is_behind:
             return False
         if self.settled:
             return self._empty > 0
-        return self._empty >= EMPTY_POLLS_AT_END and (last or self._now() >= self._ended_at + OVERLAP)
+        return self._empty >= EMPTY_POLLS_AT_END and (self._last or self._now() >= self._ended_at + OVERLAP)
 
     def _read(self) -> Generator[Call[Any], Any, list[LogLine]]:
         if self._pages is not None:
@@ -154,8 +157,8 @@ class LogFeed:
         if self._failures < FAILURES_BELIEVED:
             return []
         if self._pages is None:
-            self.done = self._ended
-        elif self._ended:
+            self.done = self._last
+        elif self._last:
             self.use_artifacts("the log endpoint fails")
         elif not self.printed:
             yield from self._look_for_artifacts()

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from airflow.providers.databricks_air.api.calls import Call
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.api.log_calls import LogPage, log_page
-from airflow.providers.databricks_air.run.logs import NOTICE, LogLine, LogRecord, NodeLog
+from airflow.providers.databricks_air.run.logs import NOTICE, SECOND, LogLine, LogRecord, NodeLog
 
 __all__ = ["PageSource"]
 
@@ -46,6 +46,7 @@ class PageSource:
         self._token = ""
         self._since = 0
         self._waiting: list[LogRecord] = []
+        self._reached = 0
 
     @property
     def printed(self) -> int:
@@ -71,22 +72,25 @@ class PageSource:
             while len(lines) < LINES_AT_ONCE:
                 if not self._waiting:
                     yield from self._next_page(ended)
-                lines += self.log.take(self._waiting[:LINES_AT_ONCE])
-                self._waiting = self._waiting[LINES_AT_ONCE:]
+                taken, self._waiting = self._waiting[:LINES_AT_ONCE], self._waiting[LINES_AT_ONCE:]
+                lines += self.log.take(taken)
+                if taken:
+                    self._reached = taken[-1][0] // SECOND
                 if not self._token and not self._waiting:
-                    break
+                    self.log.rest(self._now())
+                    return lines
         except ApiError:
             self._token = ""
             self.log.start_again()
             # What was taken must be printed; if the trouble stays, the next reading meets it.
             if not lines:
                 raise
-        self.log.rest(self._now())
+        self.log.rest(self._now(), self._reached)
         return lines
 
     def _next_page(self, ended: bool) -> Generator[Call[Any], Any, None]:
         if not self._token:
-            self._since = self.log.since(self._now(), whole=ended)
+            self._since = self._reached = self.log.since(self._now(), whole=ended)
         page: LogPage = yield self._page(self._since, self._token)
         # A token that comes again would come for ever.
         self._token = page.next_token if page.next_token != self._token else ""

@@ -174,13 +174,15 @@ class NodeLog:
             return self.floor
         return max(self.floor, self._latest(now) - QUICK_OVERLAP)
 
-    def rest(self, now: float) -> None:
+    def rest(self, now: float, reached: int | None = None) -> None:
         """Move the floor up to what the current reading has reached.
 
         :param now: epoch seconds. The clock of a node may have been ahead and set back since.
+        :param reached: the second up to which everything was read; None after the last page.
         """
         if self._sweeping:
-            self._raise_floor(max(self.floor, self._latest(now) - OVERLAP))
+            latest = self._latest(now) if reached is None else min(self._latest(now), reached)
+            self._raise_floor(max(self.floor, latest - OVERLAP))
 
     def recall(self, records: Iterable[LogRecord]) -> bool:
         """Remember one page of the seconds before the resume; False when no later page can matter."""
