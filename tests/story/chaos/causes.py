@@ -159,12 +159,6 @@ CAUSES: tuple[Cause, ...] = (
         "clear-live",
         "a user clears the task while its run is alive",
         REPLACED,
-        exceptions={
-            ("sync", "2.11"): Outcome(
-                "Stays alive and is followed by the new try: Airflow 2 does not tell a task that was cleared "
-                "while it was running from one that is tried again."
-            )
-        },
         story=(0,),
     ),
     Cause(
