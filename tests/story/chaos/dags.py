@@ -17,7 +17,7 @@ from __future__ import annotations
 __all__ = ["SHAPES", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
-SHAPES = ("plain", "patient", "once", "siblings", "timed", "mapped")
+SHAPES = ("plain", "patient", "once", "siblings", "timed", "mapped", "detached", "adopting")
 
 _HEAD = """
 from datetime import timedelta
@@ -70,6 +70,10 @@ for mode in ("sync", "deferrable"):
         Sibling(task_id="sibling")
     with DAG(f"timed_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=40))
+    with DAG(f"detached_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, on_kill="detach")
+    with DAG(f"adopting_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, on_clear="adopt")
     with DAG(f"mapped_{{mode}}_{slot}", **common):
         given = [config("{{{{ run_id }}}}-" + str(index)) for index in range(10)]
         partial = train(AirRunOperator.partial, config=None, deferrable=deferrable)
