@@ -311,14 +311,16 @@ class AirRunOperator(BaseOperator):
             run = self.hook.get_run(run_id)
         except NotFoundError:
             return Ended("missing", None, message=message)
-        return Ended("terminal" if run.is_terminal else why, run, message=message)  # type: ignore[arg-type]
+        # The trigger cancels when a time is up: that it was cancelled is not why such a run has ended.
+        has_own_end = run.is_terminal and not (why in TIMED_OUT and run.state.result == "CANCELED")
+        return Ended("terminal" if has_own_end else why, run, message=message)  # type: ignore[arg-type]
 
     def _finish(self, ended: Ended, nodes: LogNodes | list[int] | None) -> dict[str, Any]:
         """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
         run = ended.run
         if run is not None and run.is_success:
             return result_of(self, run, ended.output)
-        if ended.why in TIMED_OUT and run is not None:
+        if ended.why in TIMED_OUT and run is not None and not run.is_terminal:
             self._cancel(run.run_id)
         raise failure_of(self, ended, printed=nodes)
 
