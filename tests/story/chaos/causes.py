@@ -97,7 +97,7 @@ CAUSES: tuple[Cause, ...] = (
         "kill-at-submit",
         "the task's process is killed (SIGKILL, out of memory) anywhere in the launch",
         Outcome("Is created once. The next try follows it, or creates it if it was not created yet."),
-        trials=20,
+        trials=22,  # before and after each of the eleven requests
         story=(2, 3),  # the submission: after and before the server has done it
     ),
     Cause(
@@ -264,7 +264,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "api-outage-hasty",
-        "Airflow's API server is away for so long that the task's retries are used up (``retry_delay`` too short)",
+        "Airflow's API server is away until the task's retries are used up (``retries`` x ``retry_delay`` too short)",
         Outcome(
             "Stays alive: Airflow 3 ends a task that cannot reach the API server, and fails every further try "
             "before any code of it runs. Clearing the task ends it, where a fresh one is started.",
@@ -274,6 +274,7 @@ CAUSES: tuple[Cause, ...] = (
         ),
         modes=("sync",),
         exceptions={("sync", "2.11"): WATCHED_ON},
+        shape="hasty",
         shared=True,
     ),
     Cause(

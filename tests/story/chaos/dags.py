@@ -17,7 +17,7 @@ from __future__ import annotations
 __all__ = ["SHAPES", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
-SHAPES = ("plain", "patient", "once", "siblings", "timed", "mapped", "detached", "adopting")
+SHAPES = ("plain", "patient", "hasty", "once", "siblings", "timed", "mapped", "detached", "adopting")
 
 _HEAD = """
 from datetime import timedelta
@@ -63,6 +63,8 @@ for mode in ("sync", "deferrable"):
         train(deferrable=deferrable)
     with DAG(f"patient_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retry_delay=timedelta(seconds=90))
+    with DAG(f"hasty_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, retries=1)
     with DAG(f"once_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0)
     with DAG(f"siblings_{{mode}}_{slot}", **common):
