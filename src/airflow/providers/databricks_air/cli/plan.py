@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     Token and launch directory are those of the Airflow task; here an example stands for them, unless the
     configuration has a token of its own.
     """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
     from airflow.providers.databricks_air.exceptions import AirConfigError
     from airflow.providers.databricks_air.run.errors import AirError
 
@@ -59,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
             found = _plan(args)
     except (AirError, AirConfigError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except AirflowNotFoundException:
+        variable = f"AIRFLOW_CONN_{args.connection.upper()}"
+        print(f"Airflow has no connection {args.connection!r}. Make it, or set {variable}", file=sys.stderr)
         return 1
     print(found.to_json() if args.output == "json" else found.to_text())
     return 0

@@ -27,6 +27,7 @@ from pydantic_core import PydanticUndefined
 from airflow.providers.databricks_air.run.config import RunConfig
 from airflow.providers.databricks_air.run.document import Path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.field_docs import field_docs
 from airflow.providers.databricks_air.run.rules import nearest
 
 if TYPE_CHECKING:
@@ -194,8 +195,9 @@ def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int
 
 
 def _model_field(path: str, model: type[BaseModel], doc: str, info: FieldInfo | None) -> Field:
+    docs = field_docs(model)
     children = {
-        name: _field(f"{path}.{name}" if path else name, item.annotation, item.description or "", item)
+        name: _field(f"{path}.{name}" if path else name, item.annotation, docs.get(name, ""), item)
         for name, item in model.model_fields.items()
     }
     older = {name: Field(f"{path}.{name}", "text") for name in _OLDER.get(path, ())}
