@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow.providers.databricks_air.api.calls import get_run
 from airflow.providers.databricks_air.api.errors import AuthError
+from airflow.providers.databricks_air.api.permissions import grant_on_experiment
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.run.errors import ConfigError
 
@@ -145,15 +147,22 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "permissions" in record.getMessage()]
 
 
-def test_permissions(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
-    """Permissions are granted on the run and, in its own words, on the experiment."""
-    launcher.launch(launcher.config(permissions=PERMISSIONS))
+def granted(launcher: Launcher) -> dict[str, list[str]]:
+    """Return the levels that were granted, by what they were granted on."""
     asked = {request.path.split("/")[4]: request.json() for request in launcher.air.requests(method="PATCH")}
-    levels = {
+    return {
         kind: [entry["permission_level"] for entry in body["access_control_list"]]
         for kind, body in asked.items()
     }
-    assert levels == {"jobs": ["CAN_MANAGE_RUN", "IS_OWNER"], "experiments": ["CAN_EDIT", "CAN_MANAGE"]}
+
+
+def test_permissions(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
+    """Permissions are granted on the run with the launch, and on the experiment, in its own words, when asked."""
+    config = launcher.config(permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    assert granted(launcher) == {"jobs": ["CAN_MANAGE_RUN", "IS_OWNER"]}
+    grant_on_experiment(launcher.client, config.permissions, launcher.client.perform(get_run(run_id)))
+    assert granted(launcher)["experiments"] == ["CAN_EDIT", "CAN_MANAGE"]
     assert warnings(caplog) == []
 
 
@@ -169,15 +178,22 @@ def test_permissions_that_are_refused(
         error_code="PERMISSION_DENIED",
         message="not yours",
     )
-    assert launcher.launch(launcher.config(permissions=PERMISSIONS))
+    config = launcher.config(permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    grant_on_experiment(launcher.client, config.permissions, launcher.client.perform(get_run(run_id)))
     assert created() == 1
     assert len(warnings(caplog)) == 1
     assert "not yours" in warnings(caplog)[0]
 
 
 def test_permissions_of_a_run_that_waits(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
-    """The experiment of a run that waits for accelerators is not there yet, which is one warning."""
+    """Where nobody waits for a run, the experiment of one that waits for accelerators is not there in time."""
     launcher.air.on("waits").waits().succeeds()
-    launcher.launch(launcher.config(experiment_name="waits", permissions=PERMISSIONS))
+    config = launcher.config(experiment_name="waits", permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    waited: list[float] = []
+    run = launcher.client.perform(get_run(run_id))
+    grant_on_experiment(launcher.client, config.permissions, run, sleep=waited.append)
+    assert sum(waited) == pytest.approx(2.0)
     assert len(warnings(caplog)) == 1
     assert "does not exist yet" in warnings(caplog)[0]
