@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -20,12 +21,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow.providers.databricks_air.api.calls import get_run
+from airflow.providers.databricks_air.api.client import SyncClient
+from airflow.providers.databricks_air.api.credentials import SdkCredentials
 from airflow.providers.databricks_air.api.errors import AuthError
+from airflow.providers.databricks_air.api.launch import launch
 from airflow.providers.databricks_air.api.permissions import grant_on_experiment
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.run.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.story.launch.conftest import Launcher
 
 POLICY = "11111111-2222-3333-4444-555555555555"
@@ -134,6 +141,41 @@ def test_large_code_is_refused(launcher: Launcher, created: Callable[[], int]) -
             launcher.config(code_source={"root_path": str(launcher.code), "remote_volume": VOLUME})
         )
     assert created() == 0
+
+
+def test_home_of_a_profile(launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workspace directory that the selected profile names takes the place of the user's; the environment's wins."""
+    file = tmp_path / "databrickscfg"
+    file.write_text(
+        "[DEFAULT]\ndatabricks_internal_user_workspace_dir = /Workspace/Users/nobody\n"
+        f"[training]\nhost = {launcher.air.url}\ntoken = {launcher.air.token}\n"
+        "databricks_internal_user_workspace_dir = /Workspace/Shared/team/\n"
+    )
+    client = SyncClient(SdkCredentials({"profile": "training", "config_file": str(file)}))
+    launch(client, launcher.config(), token="profile")
+    monkeypatch.setenv("DATABRICKS_INTERNAL_USER_WORKSPACE_DIR", "/Workspace/Shared/other")
+    launch(client, launcher.config(), token="environment")
+    homes = [
+        run["body"]["tasks"][0]["ai_runtime_task"]["code_source_path"].partition("/.air/")[0]
+        for run in launcher.air.runs()[-2:]
+    ]
+    assert homes == ["/Workspace/Shared/team", "/Workspace/Shared/other"]
+    assert launcher.air.requests(path="*/scim/v2/Me") == []
+
+
+def test_service_principal(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection with a client id and its secret launches, and names its workspace where it has an id."""
+    connection = {
+        "conn_type": "databricks_air",
+        "host": launcher.air.url,
+        "login": "app",
+        "password": launcher.air.token,
+        "extra": {"workspace_id": "4711"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PRINCIPAL", json.dumps(connection))
+    client = AirRuntimeHook("principal").client
+    assert launch(client, launcher.config(), token="principal") == launcher.air.runs()[-1]["run_id"]
+    assert client.credentials.headers()["X-Databricks-Workspace-Id"] == "4711"
 
 
 PERMISSIONS = [

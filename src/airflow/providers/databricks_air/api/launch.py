@@ -152,7 +152,7 @@ def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]]
 
 
 def _home(client: SyncClient) -> str:
-    home = os.environ.get(_HOME_VARIABLE) or client.perform(calls.me()).home
+    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home or client.perform(calls.me()).home
     return home.rstrip("/")
 
 
