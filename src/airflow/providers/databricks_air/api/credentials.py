@@ -127,7 +127,7 @@ class SdkCredentials:
 
     @property
     def home(self) -> str:
-        """The key ``databricks_internal_user_workspace_dir`` of the selected profile, as ``databricks air`` reads it."""
+        """The ``databricks_internal_user_workspace_dir`` of the selected profile, as for ``databricks air``."""
         # The SDK keeps every key of a profile as an attribute, known to it or not.
         return str(getattr(self.config, "databricks_internal_user_workspace_dir", None) or "")
 
