@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.run import load_run_config
 
     config = load_run_config(Path(args.file), overrides=args.override)
-    client = AirRuntimeHook(args.connection).client
+    client = planning_client(AirRuntimeHook(args.connection).get_credentials())
     return plan(client, config, token=config.idempotency_token or EXAMPLE_TOKEN)

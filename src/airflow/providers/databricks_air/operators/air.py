@@ -25,7 +25,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow.providers.databricks_air.api.errors import NotFoundError
 from airflow.providers.databricks_air.api.launch import launch
 from airflow.providers.databricks_air.api.permissions import experiment_entries, grant_on_experiment
-from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
@@ -206,7 +206,8 @@ class AirRunOperator(BaseOperator):
         try:
             config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
             token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
-            print(plan(self.hook.client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
+            client = planning_client(self.hook.get_credentials())
+            print(plan(client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
         except ENDS_TASK as error:
             raise task_error(error) from None
 
