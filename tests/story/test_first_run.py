@@ -159,6 +159,29 @@ def test_a_timeout_of_the_platform_fails_the_task(
 
 
 @both_modes
+def test_a_wait_for_accelerators_can_be_limited(
+    air: LocalAirRuntime, run_dag: RunDag, deferrable: bool
+) -> None:
+    """After ``queue_timeout`` the run is cancelled, and the task fails saying what it waited for."""
+    air.on("*").waits(message="Waiting for accelerator capacity")
+    outcome = run_dag(TASK.replace("%s)", "%s, queue_timeout=1)") % deferrable, train=TRAIN + "command: echo")
+    assert outcome.states == {"train": "failed"}
+    assert "queue_timeout" in outcome.text, outcome.text
+    (run,) = runs(air)
+    assert run["state"]["result_state"] == "CANCELED"
+
+
+def test_execution_timeout_of_a_deferred_task_is_a_timeout(air: LocalAirRuntime, run_dag: RunDag) -> None:
+    """When ``execution_timeout`` passes, the run is cancelled, and the error is the timeout, not the cancel."""
+    task = TASK.replace("%s)", "%s, execution_timeout=timedelta(seconds=5))")
+    outcome = run_dag(task % True, train=TRAIN + "command: sleep 600")
+    assert outcome.states == {"train": "failed"}
+    assert "AirRunTimeoutError" in outcome.text, outcome.text
+    (run,) = runs(air)
+    assert run["state"]["result_state"] == "CANCELED"
+
+
+@both_modes
 def test_a_sensor_waits_for_a_run_of_another_task(
     air: LocalAirRuntime, run_dag: RunDag, deferrable: bool
 ) -> None:

@@ -19,33 +19,38 @@ import time
 
 import pytest
 
-from airflow.providers.databricks_air.ownership import ask_with_limit, judge_trigger, judge_worker
+from airflow.providers.databricks_air.ownership import OnClear, ask_with_limit, judge_trigger, judge_worker
 from airflow.providers.databricks_air.version_compat import Seen
 
 
 @pytest.mark.parametrize(
-    ("seen", "is_last_try", "timed_out", "cancel"),
+    ("seen", "is_adoptable", "timed_out", "on_clear", "cancel"),
     [
-        (Seen("failed"), False, False, True),
-        (Seen("success"), False, False, True),
-        (Seen("skipped"), False, False, True),
-        (Seen("restarting"), False, False, True),
-        (Seen("running"), False, False, False),
-        (Seen("running"), False, True, True),
-        (Seen("running"), True, False, True),
-        (Seen("up_for_retry"), False, False, False),
-        (Seen("queued"), False, False, False),
-        (Seen("running", 2), True, False, False),
-        (None, False, False, False),
-        (None, False, True, True),
-        (None, True, False, True),
+        (Seen("failed"), True, False, "rerun", True),
+        (Seen("success"), True, False, "rerun", True),
+        (Seen("skipped"), True, False, "rerun", True),
+        (Seen("restarting"), True, False, "rerun", True),
+        (Seen("restarting"), True, False, "adopt", False),
+        (Seen("restarting"), True, True, "adopt", True),
+        (Seen("failed"), True, False, "adopt", True),
+        (Seen("running"), True, False, "rerun", False),
+        (Seen("running"), True, True, "rerun", True),
+        (Seen("running"), False, False, "rerun", True),
+        (Seen("up_for_retry"), True, False, "rerun", False),
+        (Seen("queued"), True, False, "rerun", False),
+        (Seen("running", 2), False, False, "rerun", False),
+        (None, True, False, "rerun", False),
+        (None, True, True, "rerun", True),
+        (None, False, False, "rerun", True),
     ],
 )
 def test_what_ends_a_worker_decides_over_the_run(
-    seen: Seen | None, is_last_try: bool, timed_out: bool, cancel: bool
+    seen: Seen | None, is_adoptable: bool, timed_out: bool, on_clear: OnClear, cancel: bool
 ) -> None:
     """A user's act and a timeout cancel; a lost worker leaves the run to the next try, if there is one."""
-    verdict = judge_worker(seen, try_number=1, is_last_try=is_last_try, timed_out=timed_out)
+    verdict = judge_worker(
+        seen, try_number=1, is_adoptable=is_adoptable, timed_out=timed_out, on_clear=on_clear
+    )
     assert verdict.cancel is cancel
     assert verdict.why
 
@@ -70,10 +75,10 @@ def test_what_ends_a_worker_decides_over_the_run(
     ],
 )
 def test_what_cancels_a_trigger_decides_over_the_run(
-    seen: Seen | None, owner: tuple[int, int] | None, on_clear: str, cancel: bool
+    seen: Seen | None, owner: tuple[int, int] | None, on_clear: OnClear, cancel: bool
 ) -> None:
     """A trigger that another triggerer took over leaves the run; one whose task a user ended cancels it."""
-    verdict = judge_trigger(seen, run_id=5, try_number=1, owner=owner, on_clear=on_clear)  # type: ignore[arg-type]
+    verdict = judge_trigger(seen, run_id=5, try_number=1, owner=owner, on_clear=on_clear)
     assert verdict.cancel is cancel
     assert verdict.why
 

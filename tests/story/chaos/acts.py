@@ -123,6 +123,8 @@ def mark(state: str) -> Callable[[Trial], None]:
         trial.start()
         trial.wait_until_waiting()
         trial.airflow.client.mark(trial.key, state)
+        if trial.expected.alive:
+            return  # and nobody releases the run: it has to be there when all is counted
         wait_for(lambda: not trial.alive, "the run to be cancelled", 90)
 
     return act
@@ -243,7 +245,9 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "node-loss": lose_node,
     "mark-failed": mark("failed"),
     "mark-success": mark("success"),
+    "mark-detached": mark("failed"),
     "clear-live": clear_live,
+    "clear-adopted": clear_live,
     "clear-finished": clear_finished,
     "clear-failed": clear_failed,
     "clear-sibling": clear_sibling,

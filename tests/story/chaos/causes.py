@@ -40,6 +40,7 @@ class Outcome:
     :param cancelled: how many of them end cancelled.
     :param result: whether the task's XCom holds the full result of the newest run.
     :param alive: how many are left alive; anything but 0 is a gap that nobody can close, and is said so.
+    :param luck: whether what may be left alive is cancelled in some trials; it depends on who is faster.
     :param retried: whether the task needs another try.
     """
 
@@ -49,6 +50,7 @@ class Outcome:
     cancelled: int = 0
     result: bool = True
     alive: int = 0
+    luck: bool = False
     retried: bool = False
 
 
@@ -95,7 +97,7 @@ CAUSES: tuple[Cause, ...] = (
         "kill-at-submit",
         "the task's process is killed (SIGKILL, out of memory) anywhere in the launch",
         Outcome("Is created once. The next try follows it, or creates it if it was not created yet."),
-        trials=20,
+        trials=22,  # before and after each of the eleven requests
         story=(2, 3),  # the submission: after and before the server has done it
     ),
     Cause(
@@ -145,12 +147,14 @@ CAUSES: tuple[Cause, ...] = (
         "mark-unwatched",
         "a user marks the task as failed while no triggerer runs, or in the second before one takes it up",
         Outcome(
-            "Stays alive: no code of the task runs anywhere that could end it. It ends when it is done, or after "
+            "May stay alive: no code of the task runs anywhere that could end it, unless a triggerer takes it up "
+            "before Airflow forgets it. It ends when it is done, or after "
             "its ``timeout_minutes``; clearing the task ends it where Airflow has a task state store (3.3 and "
             "later).",
             task="failed",
             result=False,
             alive=1,
+            luck=True,
         ),
         modes=("deferrable",),
         shared=True,
@@ -160,6 +164,20 @@ CAUSES: tuple[Cause, ...] = (
         "a user clears the task while its run is alive",
         REPLACED,
         story=(0,),
+    ),
+    Cause(
+        "mark-detached",
+        'a user marks the task as failed, and the operator has ``on_kill="detach"``',
+        Outcome("Stays alive; ending it is up to you.", task="failed", result=False, alive=1),
+        trials=2,
+        shape="detached",
+    ),
+    Cause(
+        "clear-adopted",
+        'a user clears the task while its run is alive, and the operator has ``on_clear="adopt"``',
+        FOLLOWED,
+        trials=2,
+        shape="adopting",
     ),
     Cause(
         "clear-unwatched",
@@ -246,7 +264,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "api-outage-hasty",
-        "Airflow's API server is away for so long that the task's retries are used up (``retry_delay`` too short)",
+        "Airflow's API server is away until the task's retries are used up (``retries`` x ``retry_delay`` too short)",
         Outcome(
             "Stays alive: Airflow 3 ends a task that cannot reach the API server, and fails every further try "
             "before any code of it runs. Clearing the task ends it, where a fresh one is started.",
@@ -256,6 +274,7 @@ CAUSES: tuple[Cause, ...] = (
         ),
         modes=("sync",),
         exceptions={("sync", "2.11"): WATCHED_ON},
+        shape="hasty",
         shared=True,
     ),
     Cause(

@@ -17,7 +17,7 @@ from __future__ import annotations
 __all__ = ["SHAPES", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
-SHAPES = ("plain", "patient", "once", "siblings", "timed", "mapped")
+SHAPES = ("plain", "patient", "hasty", "once", "siblings", "timed", "mapped", "detached", "adopting")
 
 _HEAD = """
 from datetime import timedelta
@@ -63,6 +63,8 @@ for mode in ("sync", "deferrable"):
         train(deferrable=deferrable)
     with DAG(f"patient_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retry_delay=timedelta(seconds=90))
+    with DAG(f"hasty_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, retries=1)
     with DAG(f"once_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0)
     with DAG(f"siblings_{{mode}}_{slot}", **common):
@@ -70,6 +72,10 @@ for mode in ("sync", "deferrable"):
         Sibling(task_id="sibling")
     with DAG(f"timed_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=40))
+    with DAG(f"detached_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, on_kill="detach")
+    with DAG(f"adopting_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, on_clear="adopt")
     with DAG(f"mapped_{{mode}}_{slot}", **common):
         given = [config("{{{{ run_id }}}}-" + str(index)) for index in range(10)]
         partial = train(AirRunOperator.partial, config=None, deferrable=deferrable)

@@ -27,6 +27,7 @@ from tests.story.chaos.trial import Trial
 __all__ = ["DISTURBANCES", "Disturbance"]
 
 OUTAGE = 60.0
+RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later
 PAUSE = 42.0  # more than the 30 s after which a triggerer counts as dead
 
 
@@ -64,10 +65,13 @@ class Disturbance:
     end: Callable[[Trial], None] = _end
 
 
-def _stop_api(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
-    airflow.api.stop()
-    time.sleep(OUTAGE)
-    airflow.start_api()
+def _stop_api(seconds: float) -> Callable[[AirflowCluster, Sequence[Trial]], None]:
+    def act(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+        airflow.api.stop()
+        time.sleep(seconds)
+        airflow.start_api()
+
+    return act
 
 
 def _kill(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
@@ -120,8 +124,8 @@ def _wait_until_deferred(trial: Trial) -> None:
 
 
 DISTURBANCES: dict[str, Disturbance] = {
-    "api-outage": Disturbance(_stop_api),
-    "api-outage-hasty": Disturbance(_stop_api),
+    "api-outage": Disturbance(_stop_api(OUTAGE)),
+    "api-outage-hasty": Disturbance(_stop_api(RETRIES_USED_UP)),
     "triggerer-kill": Disturbance(_kill),
     "triggerer-term": Disturbance(_term),
     "triggerer-pause": Disturbance(_pause),

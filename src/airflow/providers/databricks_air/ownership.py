@@ -21,11 +21,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
 from airflow.providers.databricks_air.version_compat import Seen
 
-__all__ = ["OnClear", "OnKill", "Verdict", "ask_with_limit", "judge_trigger", "judge_worker"]
+__all__ = ["OnClear", "OnKill", "RunPolicy", "Verdict", "ask_with_limit", "judge_trigger", "judge_worker"]
 
 T = TypeVar("T")
 OnKill = Literal["cancel", "detach"]
@@ -33,7 +34,22 @@ OnClear = Literal["rerun", "adopt"]
 log = logging.getLogger(__name__)
 
 # States that only a user's act, or a verdict without a further try, puts a task instance into while it runs.
-USER_STATES = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", "restarting"})
+CLEARED_WHILE_RUNNING = "restarting"
+USER_STATES = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", CLEARED_WHILE_RUNNING})
+
+
+@dataclass(frozen=True)
+class RunPolicy:
+    """What the author of a task wants to become of its run.
+
+    :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
+    :param on_clear: what a cleared task does with its old run.
+    :param durable: whether a later try adopts the run.
+    """
+
+    on_kill: OnKill
+    on_clear: OnClear
+    durable: bool
 
 
 class Verdict(NamedTuple):
@@ -43,22 +59,27 @@ class Verdict(NamedTuple):
     why: str
 
 
-def judge_worker(seen: Seen | None, *, try_number: int, is_last_try: bool, timed_out: bool) -> Verdict:
+def judge_worker(
+    seen: Seen | None, *, try_number: int, is_adoptable: bool, timed_out: bool, on_clear: OnClear
+) -> Verdict:
     """Decide for the process of a task that is told to end.
 
     :param seen: what Airflow says of the task instance; None for no answer.
     :param try_number: the attempt that this process is.
-    :param is_last_try: whether Airflow will not try again by itself.
+    :param is_adoptable: whether Airflow tries again by itself, and that try adopts the run.
     :param timed_out: whether ``execution_timeout`` is what ends it.
+    :param on_clear: what a cleared task does with its old run.
     """
     if timed_out:
         return Verdict(True, "execution_timeout has passed")
     if seen is not None and seen.try_number is not None and seen.try_number > try_number:
         return Verdict(False, "a newer attempt has taken over")
+    if seen is not None and seen.state == CLEARED_WHILE_RUNNING and on_clear == "adopt":
+        return Verdict(False, "the cleared task will adopt the run")
     if seen is not None and seen.state in USER_STATES:
         return Verdict(True, f"the task instance was set to {seen.state}")
-    if is_last_try:
-        return Verdict(True, "the worker is going away and no try is left to adopt the run")
+    if not is_adoptable:
+        return Verdict(True, "the worker is going away and no later try adopts the run")
     if seen is None:
         return Verdict(False, "Airflow does not answer, which is no user's act")
     return Verdict(False, f"the worker is going away while the task instance is {seen.state}")

@@ -352,7 +352,9 @@ class _Watch:
         if plan.queue_timeout is not None and run is not None and run.is_waiting:
             waited = now - run.waiting_since / 1000
             if run.waiting_since and waited >= plan.queue_timeout:
-                return Ended("queue_expired", run, message=f"no accelerators after {waited:.0f} s of waiting")
+                limit = f"queue_timeout is {plan.queue_timeout:g} s"
+                message = f"no accelerators after {waited:.0f} s of waiting ({limit})"
+                return Ended("queue_expired", run, message=message)
         return None
 
     def _until_deadline(self, wait: float) -> float:

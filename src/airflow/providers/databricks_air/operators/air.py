@@ -43,7 +43,7 @@ from airflow.providers.databricks_air.operators.config_source import read_config
 from airflow.providers.databricks_air.operators.interruption import Interruption, recover
 from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
-from airflow.providers.databricks_air.ownership import OnClear, OnKill
+from airflow.providers.databricks_air.ownership import OnClear, OnKill, RunPolicy
 from airflow.providers.databricks_air.run.attempts import attempts_warning
 from airflow.providers.databricks_air.run.result import page_url, run_result
 from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
@@ -186,7 +186,7 @@ class AirRunOperator(BaseOperator):
         """
         try:
             run_id = int(event["run_id"])
-            self._interruption = Interruption(self.hook, context["ti"], self.kill_action, run_id)
+            self._interruption = self._interruption_of(context, run_id)
             why, message = str(event.get("why")), str(event.get("message") or "")
             nodes = event.get("log_nodes")
             stream = log_stream(self, run_id, nodes, event.get("log"))
@@ -213,7 +213,7 @@ class AirRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
-        interruption = self._interruption or recover(self.hook, self.kill_action)
+        interruption = self._interruption or recover(self.hook, self._policy)
         if interruption is not None:
             interruption.handle()
 
@@ -224,14 +224,21 @@ class AirRunOperator(BaseOperator):
         """
         if next_method == "__fail__":
             why = str((next_kwargs or {}).get("error", "the trigger was lost"))
-            interruption = Interruption(self.hook, context["ti"], self.kill_action, known_run(context))
-            if interruption.is_last_try or "timeout" in why.lower():
+            interruption = self._interruption_of(context, known_run(context))
+            if interruption.is_last_try or not self.durable or "timeout" in why.lower():
                 interruption.give_up(why)
         return super().resume_execution(next_method, next_kwargs, context)
 
+    @property
+    def _policy(self) -> RunPolicy:
+        return RunPolicy(self.kill_action, self.on_clear, self.durable)
+
+    def _interruption_of(self, context: Context, run_id: int | None = None) -> Interruption:
+        return Interruption(self.hook, context["ti"], self._policy, run_id)
+
     def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
         ti: Any = context["ti"]
-        self._interruption = interruption = Interruption(self.hook, ti, self.kill_action)
+        self._interruption = interruption = self._interruption_of(context)
         identity = identity_of(context, self.on_clear)
         if not self.durable:
             identity = replace(identity, life=f"{identity.life}/{ti.try_number}")
@@ -310,14 +317,16 @@ class AirRunOperator(BaseOperator):
             run = self.hook.get_run(run_id)
         except NotFoundError:
             return Ended("missing", None, message=message)
-        return Ended("terminal" if run.is_terminal else why, run, message=message)  # type: ignore[arg-type]
+        # The trigger cancels when a time is up: that it was cancelled is not why such a run has ended.
+        has_own_end = run.is_terminal and not (why in TIMED_OUT and run.state.result == "CANCELED")
+        return Ended("terminal" if has_own_end else why, run, message=message)  # type: ignore[arg-type]
 
     def _finish(self, ended: Ended, nodes: LogNodes | list[int] | None) -> dict[str, Any]:
         """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
         run = ended.run
         if run is not None and run.is_success:
             return result_of(self, run, ended.output)
-        if ended.why in TIMED_OUT and run is not None:
+        if ended.why in TIMED_OUT and run is not None and not run.is_terminal:
             self._cancel(run.run_id)
         raise failure_of(self, ended, printed=nodes)
 

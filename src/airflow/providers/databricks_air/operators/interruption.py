@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.api.client import SyncClient
 from airflow.providers.databricks_air.api.errors import ApiError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.operators.claim import known_run
-from airflow.providers.databricks_air.ownership import OnKill, Verdict, ask_with_limit, judge_worker
+from airflow.providers.databricks_air.ownership import RunPolicy, Verdict, ask_with_limit, judge_worker
 from airflow.providers.databricks_air.version_compat import KILL_HANDLER_MUST_RAISE, ask_own_state
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ SUBMIT_SECONDS = 2.0
 CANCEL_SECONDS = 3.0
 
 
-def recover(hook: AirRuntimeHook, action: OnKill) -> Interruption | None:
+def recover(hook: AirRuntimeHook, policy: RunPolicy) -> Interruption | None:
     """Return the interruption of a task whose code has not run in this process; None where it has no run.
 
     A task that was deferred, or is killed before it executes, knows its run only from what an earlier process has
     left. Asking takes a helper thread: Airflow's channel may be held by the code that was interrupted.
 
     :param hook: of the connection.
-    :param action: what a user's kill does to the run.
+    :param policy: what the author wants to become of the run.
     """
     try:
         context = get_current_context()
@@ -62,7 +62,7 @@ def recover(hook: AirRuntimeHook, action: OnKill) -> Interruption | None:
 
     def ask() -> Interruption | None:
         run_id = known_run(context)
-        return Interruption(hook, context["ti"], action, run_id) if run_id else None
+        return Interruption(hook, context["ti"], policy, run_id) if run_id else None
 
     return ask_with_limit(ask, ASK_SECONDS)
 
@@ -72,15 +72,15 @@ class Interruption:
 
     :param hook: of the connection; its credentials are read before anything can be interrupted.
     :param ti: the running task instance.
-    :param action: what a user's kill does to the run.
+    :param policy: what the author wants to become of the run.
     :param run_id: id of the run; None until there is one.
     """
 
-    def __init__(self, hook: AirRuntimeHook, ti: Any, action: OnKill, run_id: int | None = None) -> None:
+    def __init__(self, hook: AirRuntimeHook, ti: Any, policy: RunPolicy, run_id: int | None = None) -> None:
         self.run_id = run_id
         self._client = hook.client
         self._ti = ti
-        self._action = action
+        self._policy = policy
         self._launching: Future[int] | None = None
 
     @property
@@ -114,7 +114,7 @@ class Interruption:
 
         :param why: for the log.
         """
-        if self._action == "cancel":
+        if self._policy.on_kill == "cancel":
             self._cancel(why)
 
     def handle(self) -> None:
@@ -122,7 +122,7 @@ class Interruption:
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
         verdict = self._judge(timed_out)
         self._client.halt()
-        if not verdict.cancel or self._action == "detach":
+        if not verdict.cancel or self._policy.on_kill == "detach":
             why = verdict.why if not verdict.cancel else f"{verdict.why}, and on_kill is 'detach'"
             log.info("Run %s stays alive: %s", self.run_id or "(if any)", why)
             if KILL_HANDLER_MUST_RAISE and not timed_out:
@@ -135,7 +135,13 @@ class Interruption:
     def _judge(self, timed_out: bool) -> Verdict:
         ti = self._ti
         seen = None if timed_out else ask_with_limit(lambda: ask_own_state(ti), ASK_SECONDS)
-        return judge_worker(seen, try_number=ti.try_number, is_last_try=self.is_last_try, timed_out=timed_out)
+        return judge_worker(
+            seen,
+            try_number=ti.try_number,
+            is_adoptable=self._policy.durable and not self.is_last_try,
+            timed_out=timed_out,
+            on_clear=self._policy.on_clear,
+        )
 
     def _cancel(self, why: str) -> None:
         run_id = self._run_id_in_time()
