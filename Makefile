@@ -72,8 +72,8 @@ test-newest test-oldest: test-%: .venv/%/.done
 	@.venv/$*/bin/$(PYTEST) -m 'not long' $(ARGS)
 
 test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that take minutes, and the chaos table
-	@.venv/newest/bin/$(PYTEST) -m long $(ARGS)
-	@.venv/oldest/bin/$(PYTEST) -m long $(ARGS)
+	@HYPOTHESIS_PROFILE=explore .venv/newest/bin/$(PYTEST) -m long $(ARGS)
+	@HYPOTHESIS_PROFILE=explore .venv/oldest/bin/$(PYTEST) -m long $(ARGS)
 
 # The table is written whatever it says; the target fails if anything in it is wrong.
 test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done  ## The chaos table of docs/reliability.rst alone

@@ -24,11 +24,17 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
-# `make test` tries the same examples every time; `make test-long` looks for new ones.
+# `make test` tries the same examples every time. `make test-long` looks for new ones: what fails is printed as a
+# line to put above the test, and is the first that the next run on this machine tries.
 settings.register_profile("repeatable", derandomize=True, database=None)
-settings.register_profile("explore")
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+settings.register_profile(
+    "explore",
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".cache/hypothesis"),
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "repeatable")
 
 # Airflow reads its configuration when it is first imported, which collection already does: this
 # module is the first that pytest loads, so the environment is set here and not in a fixture.

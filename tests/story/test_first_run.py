@@ -80,6 +80,23 @@ def test_success_returns_the_result(air: LocalAirRuntime, run_dag: RunDag, defer
 
 
 @both_modes
+def test_permissions_reach_the_experiment_of_a_run_that_waited(
+    air: LocalAirRuntime, run_dag: RunDag, deferrable: bool
+) -> None:
+    """Permissions are granted on the run at once, and on its MLflow experiment when accelerators were found."""
+    air.on("story").waits(2.5).succeeds()
+    shared = "permissions: [{group_name: ml, level: CAN_VIEW}]\n"
+    outcome = run_dag(TASK % deferrable, train=TRAIN + shared + "command: echo")
+    assert outcome.states == {"train": "success"}, outcome.text
+    asked = {request.path.split("/")[4]: request.json() for request in air.requests(method="PATCH")}
+    assert {kind: body["access_control_list"][0]["permission_level"] for kind, body in asked.items()} == {
+        "jobs": "CAN_VIEW",
+        "experiments": "CAN_READ",
+    }
+    assert "could not be granted" not in outcome.text
+
+
+@both_modes
 def test_failure_says_reason_id_and_page(air: LocalAirRuntime, run_dag: RunDag, deferrable: bool) -> None:
     """A command that fails fails the task; the message has the server's reason, the run's id and its page."""
     outcome = run_dag(TASK % deferrable, train=TRAIN + "command: exit 3")

@@ -28,9 +28,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from airflow.providers.databricks_air.api.calls import get_run
 from airflow.providers.databricks_air.api.client import SyncClient
 from airflow.providers.databricks_air.api.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.permissions import grant_on_experiment
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.run import load_run_config
 
@@ -88,9 +90,12 @@ def shown(air: LocalAirRuntime, request: Recorded) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", sorted(path.stem for path in FORMS.glob("*.yaml")))
 def test_requests_of_a_launch(air: LocalAirRuntime, form: str) -> None:
-    """A launch sends exactly the requests of the golden file."""
+    """A launch, with the grant on the experiment, sends exactly the requests of the golden file."""
     client = SyncClient(TokenCredentials(air.url, air.token))
-    launch(client, load_run_config(FORMS / f"{form}.yaml"), token=TOKEN)
+    config = load_run_config(FORMS / f"{form}.yaml")
+    run_id = launch(client, config, token=TOKEN)
+    if config.permissions:
+        grant_on_experiment(client, config.permissions, client.perform(get_run(run_id)))
     client.close()
     # How often the experiment is asked for depends on the time.
     requests = [shown(air, request) for request in air.requests() if not request.path.endswith("/get-output")]

@@ -13,17 +13,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow.providers.databricks_air.api.calls import get_run
+from airflow.providers.databricks_air.api.client import SyncClient
+from airflow.providers.databricks_air.api.credentials import SdkCredentials
 from airflow.providers.databricks_air.api.errors import AuthError
+from airflow.providers.databricks_air.api.launch import launch
+from airflow.providers.databricks_air.api.permissions import grant_on_experiment
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.run.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.story.launch.conftest import Launcher
 
 POLICY = "11111111-2222-3333-4444-555555555555"
@@ -134,6 +143,41 @@ def test_large_code_is_refused(launcher: Launcher, created: Callable[[], int]) -
     assert created() == 0
 
 
+def test_home_of_a_profile(launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workspace directory that the selected profile names takes the place of the user's; the environment's wins."""
+    file = tmp_path / "databrickscfg"
+    file.write_text(
+        "[DEFAULT]\ndatabricks_internal_user_workspace_dir = /Workspace/Users/nobody\n"
+        f"[training]\nhost = {launcher.air.url}\ntoken = {launcher.air.token}\n"
+        "databricks_internal_user_workspace_dir = /Workspace/Shared/team/\n"
+    )
+    client = SyncClient(SdkCredentials({"profile": "training", "config_file": str(file)}))
+    launch(client, launcher.config(), token="profile")
+    monkeypatch.setenv("DATABRICKS_INTERNAL_USER_WORKSPACE_DIR", "/Workspace/Shared/other")
+    launch(client, launcher.config(), token="environment")
+    homes = [
+        run["body"]["tasks"][0]["ai_runtime_task"]["code_source_path"].partition("/.air/")[0]
+        for run in launcher.air.runs()[-2:]
+    ]
+    assert homes == ["/Workspace/Shared/team", "/Workspace/Shared/other"]
+    assert launcher.air.requests(path="*/scim/v2/Me") == []
+
+
+def test_service_principal(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection with a client id and its secret launches, and names its workspace where it has an id."""
+    connection = {
+        "conn_type": "databricks_air",
+        "host": launcher.air.url,
+        "login": "app",
+        "password": launcher.air.token,
+        "extra": {"workspace_id": "4711"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PRINCIPAL", json.dumps(connection))
+    client = AirRuntimeHook("principal").client
+    assert launch(client, launcher.config(), token="principal") == launcher.air.runs()[-1]["run_id"]
+    assert client.credentials.headers()["X-Databricks-Workspace-Id"] == "4711"
+
+
 PERMISSIONS = [
     {"user_name": "ada@example.com", "level": "CAN_MANAGE_RUN"},
     {"service_principal_name": "12345", "level": "IS_OWNER"},
@@ -145,15 +189,22 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "permissions" in record.getMessage()]
 
 
-def test_permissions(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
-    """Permissions are granted on the run and, in its own words, on the experiment."""
-    launcher.launch(launcher.config(permissions=PERMISSIONS))
+def granted(launcher: Launcher) -> dict[str, list[str]]:
+    """Return the levels that were granted, by what they were granted on."""
     asked = {request.path.split("/")[4]: request.json() for request in launcher.air.requests(method="PATCH")}
-    levels = {
+    return {
         kind: [entry["permission_level"] for entry in body["access_control_list"]]
         for kind, body in asked.items()
     }
-    assert levels == {"jobs": ["CAN_MANAGE_RUN", "IS_OWNER"], "experiments": ["CAN_EDIT", "CAN_MANAGE"]}
+
+
+def test_permissions(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
+    """Permissions are granted on the run with the launch, and on the experiment, in its own words, when asked."""
+    config = launcher.config(permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    assert granted(launcher) == {"jobs": ["CAN_MANAGE_RUN", "IS_OWNER"]}
+    grant_on_experiment(launcher.client, config.permissions, launcher.client.perform(get_run(run_id)))
+    assert granted(launcher)["experiments"] == ["CAN_EDIT", "CAN_MANAGE"]
     assert warnings(caplog) == []
 
 
@@ -169,15 +220,22 @@ def test_permissions_that_are_refused(
         error_code="PERMISSION_DENIED",
         message="not yours",
     )
-    assert launcher.launch(launcher.config(permissions=PERMISSIONS))
+    config = launcher.config(permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    grant_on_experiment(launcher.client, config.permissions, launcher.client.perform(get_run(run_id)))
     assert created() == 1
     assert len(warnings(caplog)) == 1
     assert "not yours" in warnings(caplog)[0]
 
 
 def test_permissions_of_a_run_that_waits(launcher: Launcher, caplog: pytest.LogCaptureFixture) -> None:
-    """The experiment of a run that waits for accelerators is not there yet, which is one warning."""
+    """Where nobody waits for a run, the experiment of one that waits for accelerators is not there in time."""
     launcher.air.on("waits").waits().succeeds()
-    launcher.launch(launcher.config(experiment_name="waits", permissions=PERMISSIONS))
+    config = launcher.config(experiment_name="waits", permissions=PERMISSIONS)
+    run_id = launcher.launch(config)
+    waited: list[float] = []
+    run = launcher.client.perform(get_run(run_id))
+    grant_on_experiment(launcher.client, config.permissions, run, sleep=waited.append)
+    assert sum(waited) == pytest.approx(2.0)
     assert len(warnings(caplog)) == 1
     assert "does not exist yet" in warnings(caplog)[0]

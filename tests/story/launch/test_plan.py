@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, Plan, plan
@@ -88,6 +90,32 @@ def test_command_line_with_a_mistake(
     file.write_text(launcher.config().to_yaml())
     assert main(["plan", str(file), "--override", "code_source.root_path=nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_command_line_without_a_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a connection, or without an answer, one line says so; nobody waits for minutes."""
+    file = tmp_path / "train.yaml"
+    file.write_text(
+        "experiment_name: demo\ncommand: x\ncompute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\n"
+    )
+    assert main(["plan", "--connection", "nowhere", str(file)]) == 1
+    assert (
+        "Airflow has no connection 'nowhere'. Make it, or set AIRFLOW_CONN_NOWHERE" in capsys.readouterr().err
+    )
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    monkeypatch.setenv(CONNECTION, json.dumps({"conn_type": "databricks_air", "host": host, "password": "t"}))
+    started = time.monotonic()
+    assert main(["plan", str(file)]) == 1
+    assert time.monotonic() - started < 60
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"no answer from {host} (" in last
+    assert "Connection refused)" in last
+    assert "Max retries" not in last
 
 
 def test_dry_run_of_the_operator(

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow.providers.databricks_air.api.calls import cancel_run
 from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.credentials import Credentials, TokenCredentials
 from airflow.providers.databricks_air.api.launch import launch
@@ -214,8 +215,53 @@ def test_the_wait_for_accelerators_has_a_limit_of_its_own(air: LocalAirRuntime, 
     assert end(follow(replace(submit(air), queue_timeout=0.6))).why == "terminal"
 
 
+ACCESS = [{"group_name": "ml", "permission_level": "CAN_READ"}]
+EXPERIMENTS = "/api/2.0/permissions/experiments/*"
+
+
+def test_access_to_the_experiment_is_granted_when_it_appears(air: LocalAirRuntime, follow: Follow) -> None:
+    """An experiment that is there only after a wait for accelerators is opened once, to whom the plan names."""
+    air.on().waits(0.4).succeeds(after=0.4)
+    events = follow(replace(submit(air), experiment_access=ACCESS))
+    (request,) = air.requests(path=EXPERIMENTS)
+    assert request.json() == {"access_control_list": ACCESS}
+    assert [event for event in events if isinstance(event, Said) and event.is_trouble] == []
+
+
+def test_access_that_is_refused_is_one_warning(air: LocalAirRuntime, follow: Follow) -> None:
+    """A refused grant is asked for once and told once; the run is followed to its end."""
+    air.on().succeeds(after=0.4)
+    air.add_fault(EXPERIMENTS, times=-1, status=403, error_code="PERMISSION_DENIED", message="not yours")
+    events = follow(replace(submit(air), experiment_access=ACCESS))
+    (warning,) = [event.text for event in events if isinstance(event, Said) and event.is_trouble]
+    assert "could not be granted" in warning
+    assert "not yours" in warning
+    assert len(air.requests(path=EXPERIMENTS)) == 1
+    assert end(events).why == "terminal"
+
+
+def test_access_is_granted_after_trouble(air: LocalAirRuntime, follow: Follow) -> None:
+    """A grant that meets a spoiled answer is tried again at the next look, without a word."""
+    air.on().succeeds(after=0.6)
+    air.add_fault(EXPERIMENTS, times=2, status=503)
+    events = follow(replace(submit(air), experiment_access=ACCESS))
+    assert [request.status for request in air.requests(path=EXPERIMENTS)] == [503, 503, 200]
+    assert [event for event in events if isinstance(event, Said) and event.is_trouble] == []
+
+
+def test_run_without_an_experiment_is_one_warning(air: LocalAirRuntime, follow: Follow) -> None:
+    """A run that ends before it has an experiment leaves one warning behind."""
+    air.on().waits(1000).succeeds()
+    plan = submit(air)
+    SyncClient(TokenCredentials(air.url, air.token)).perform(cancel_run(plan.run_id))
+    events = follow(replace(plan, experiment_access=ACCESS))
+    (warning,) = [event.text for event in events if isinstance(event, Said) and event.is_trouble]
+    assert "the run ended without one" in warning
+    assert air.requests(path=EXPERIMENTS) == []
+
+
 def test_the_watch_only_reads(air: LocalAirRuntime, follow: Follow) -> None:
-    """Nothing that a watch sends changes anything."""
+    """Nothing that a watch sends changes anything, unless it shall grant access."""
     air.on().succeeds(after=0.2)
     plan = submit(air)
     air.clear_requests()

@@ -100,6 +100,36 @@ def test_explain_suggests_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean accelerator_type?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("_bases_", "YAML files to start from"),
+        ("compute.provisioned_capacity_id", "An older form. Write pool_id."),
+        ("code_source.snapshot", "Write its fields directly under code_source."),
+        ("code_source.snapshot.git.remote", "Remove it."),
+    ],
+)
+def test_explain_knows_what_is_no_field_of_its_own(
+    field: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The key that names bases, and older forms, are told too."""
+    assert main(["explain", field]) == 0
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"), [("priority", "compute.priority_class"), ("compute.gpus", "num_accelerators")]
+)
+def test_explain_says_what_replaced_a_field(
+    field: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A field that is gone exits with 2 and names what to write instead."""
+    assert main(["explain", field]) == 2
+    told = capsys.readouterr().err
+    assert f"{field}: is not a field any more" in told
+    assert hint in told
+
+
 def test_convert_prints_the_result_and_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """The result goes to standard output, what has no counterpart to standard error."""
     assert main(["convert", str(ROOT / "tests/examples/mosaic/metadata.yaml")]) == 0

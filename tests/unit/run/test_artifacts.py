@@ -70,18 +70,48 @@ def test_variables_are_sorted_and_compact() -> None:
     ]
 
 
+HYPERPARAMETERS = """\
+data:
+    - name: a
+      shards:
+        - 1
+        - 2
+    - - nested
+      - name: b
+        options:
+            shuffle: true
+date: "2024-01-01"
+empty: {}
+lr: 0.001
+name: "on"
+none: []
+notes: |
+    first line
+    second line
+z:
+    a: true
+    b:
+        - 1
+        - x: null
+          y: 1
+"""
+
+
 def test_parameters_are_sorted() -> None:
-    """Parameters are YAML with sorted keys and an indent of four, and read back as they were."""
+    """Parameters are YAML with sorted keys and indents of four, to the byte, and read back as they were."""
     parameters = {
         "z": {"b": [1, {"y": 1, "x": None}], "a": True},
         "lr": 1e-3,
         "name": "on",
         "date": "2024-01-01",
+        "notes": "first line\nsecond line\n",
+        "none": [],
+        "empty": {},
+        "data": [{"name": "a", "shards": [1, 2]}, ["nested", {"name": "b", "options": {"shuffle": True}}]],
     }
     text = files(parameters=parameters)["hyperparameters.yaml"]
+    assert text.decode() == HYPERPARAMETERS
     assert yaml.safe_load(text) == parameters
-    assert text.startswith(b"date: ")
-    assert b"\nz:\n    a: true\n    b:\n" in text
 
 
 def test_containers() -> None:

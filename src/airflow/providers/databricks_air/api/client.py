@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import email.utils
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -229,9 +230,18 @@ def _read(call: Call[T], answer: Answer) -> T:
 
 def _no_answer(call: Call[Any], error: BaseException, host: str) -> ServiceError:
     # The text of a transport error may hold the whole address, and a signature is a secret.
-    what = type(error).__name__ if call.url else str(error) or type(error).__name__
+    what = type(error).__name__ if call.url else _plainly(error)
     host = "the artifact store" if call.url else host
     return ServiceError(f"no answer from {host} ({what})", request=call.label)
+
+
+def _plainly(error: BaseException) -> str:
+    """Return the cause of a transport error in its own words, without the layers that it went through."""
+    while error.args and isinstance(inner := getattr(error.args[0], "reason", error.args[0]), BaseException):
+        error = inner
+    # urllib3 puts itself in front: HTTPConnection(host='…', port=…): Failed to …
+    text = re.sub(r"^\S*Connection\w*\(.*?\): ", "", str(error))
+    return text or type(error).__name__
 
 
 def _say_again(error: ApiError, wait: float) -> None:

@@ -59,6 +59,11 @@ class Credentials(Protocol):
         """Whether ``headers`` returns without waiting for anything."""
         ...
 
+    @property
+    def home(self) -> str:
+        """The user's workspace directory, where the credentials come with one; else empty."""
+        ...
+
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the next request; fetches a new token where the old one has expired.
 
@@ -80,6 +85,7 @@ class TokenCredentials:
     token: str = field(repr=False)
     workspace_id: str = ""
     is_instant: bool = True
+    home: str = ""
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the next request."""
@@ -94,9 +100,11 @@ class SdkCredentials:
     """Anything that ``databricks.sdk.core.Config`` can authenticate with.
 
     :param fields: keyword arguments of ``Config``; empty to let it look at the environment.
+    :param workspace_id: sent with each request where one host serves many workspaces; the SDK's own where empty.
     """
 
     fields: Mapping[str, Any] = field(repr=False)
+    workspace_id: str = ""
     is_instant: bool = False
 
     @cached_property
@@ -117,6 +125,12 @@ class SdkCredentials:
         """The workspace URL."""
         return str(self.config.host).rstrip("/")
 
+    @property
+    def home(self) -> str:
+        """The ``databricks_internal_user_workspace_dir`` of the selected profile, as for ``databricks air``."""
+        # The SDK keeps every key of a profile as an attribute, known to it or not.
+        return str(getattr(self.config, "databricks_internal_user_workspace_dir", None) or "")
+
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the next request; refreshes an expired token.
 
@@ -126,6 +140,8 @@ class SdkCredentials:
             headers = dict(self.config.authenticate())
         except (ValueError, OSError) as error:
             raise AuthError(f"the Databricks SDK cannot authenticate: {error}") from None
-        if self.config.workspace_id:
-            headers["X-Databricks-Workspace-Id"] = str(self.config.workspace_id)
+        # Older SDKs know no such field.
+        workspace_id = self.workspace_id or getattr(self.config, "workspace_id", None)
+        if workspace_id:
+            headers["X-Databricks-Workspace-Id"] = str(workspace_id)
         return headers

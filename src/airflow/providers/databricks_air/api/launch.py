@@ -91,7 +91,7 @@ def launch(
     :param token: the idempotency token, at most 64 characters.
     :param base_dir: the directory that a relative ``code_source.root_path`` starts from; that of the
         configuration file when None.
-    :param created: called with the run's id as soon as it is known, before permissions are granted.
+    :param created: called with the run's id as soon as it is known, before permissions on it are granted.
     :raises ConfigError: when the workspace refuses the configuration.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
@@ -152,7 +152,7 @@ def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]]
 
 
 def _home(client: SyncClient) -> str:
-    home = os.environ.get(_HOME_VARIABLE) or client.perform(calls.me()).home
+    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home or client.perform(calls.me()).home
     return home.rstrip("/")
 
 

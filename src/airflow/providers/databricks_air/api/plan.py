@@ -20,17 +20,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.api.client import SyncClient
 from airflow.providers.databricks_air.api.launch import Launch, ask, prepare
+from airflow.providers.databricks_air.api.retry import RetryRule
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.client import SyncClient
+    from airflow.providers.databricks_air.api.credentials import Credentials
     from airflow.providers.databricks_air.run.config import RunConfig
     from airflow.providers.databricks_air.run.snapshot import Snapshot
 
-__all__ = ["EXAMPLE_TOKEN", "Plan", "PlannedFile", "plan"]
+__all__ = ["EXAMPLE_TOKEN", "Plan", "PlannedFile", "plan", "planning_client"]
 
 EXAMPLE_TOKEN = "token-of-the-airflow-task"  # noqa: S105 - it stands for one
 """What stands for the token where there is no running task to make one."""
+
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,14 @@ class Plan:
             json.dumps(self.body, indent=2, ensure_ascii=False),
         ]
         return "\n".join(lines)
+
+
+def planning_client(credentials: Credentials) -> SyncClient:
+    """Return a client for plans: a person waits for them, and learns after seconds that there is no answer.
+
+    :param credentials: the workspace and who asks.
+    """
+    return SyncClient(credentials, rule=RetryRule(patience=_PATIENCE))
 
 
 def plan(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None) -> Plan:

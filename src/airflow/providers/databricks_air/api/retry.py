@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,11 +32,13 @@ class RetryRule:
 
     :param first: seconds before the first repetition; doubled each time.
     :param longest: seconds that a wait grows to.
+    :param patience: seconds in which any call may be repeated, whatever its own budget.
     :param jitter: draws the share of the wait that is used, between 0.5 and 1.
     """
 
     first: float = 0.5
     longest: float = 20.0
+    patience: float = math.inf
     jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
 
     def delay(self, call: Call[Any], error: ApiError, tries: int, elapsed: float) -> float | None:
@@ -51,4 +54,4 @@ class RetryRule:
         wait = min(self.longest, self.first * 2 ** (tries - 1)) * self.jitter()
         if error.retry_after is not None:
             wait = max(error.retry_after, wait)
-        return wait if elapsed + wait <= call.budget else None
+        return wait if elapsed + wait <= min(call.budget, self.patience) else None

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -30,6 +30,7 @@ from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.credentials import Credentials
 from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError
 from airflow.providers.databricks_air.api.metric_lines import MetricLines
+from airflow.providers.databricks_air.api.permissions import LateGrant
 from airflow.providers.databricks_air.run.logs import LogLine
 from airflow.providers.databricks_air.run.narration import Narrator
 from airflow.providers.databricks_air.run.states import Run
@@ -65,6 +66,8 @@ class WatchPlan:
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
     :param metrics_interval: seconds between two looks at the metrics; None for none.
     :param host: the workspace URL, for the addresses that are told; empty for none.
+    :param experiment_access: who gets access to the MLflow experiment as soon as it is known, as entries of
+        an access list.
     :param is_resumed: whether what the first look finds was told by an earlier watch.
     :param patience_denied: seconds over which 401 or 403 must be all that is heard before it is believed.
     :param patience_missing: the same for 'does not exist'.
@@ -76,6 +79,7 @@ class WatchPlan:
     queue_timeout: float | None = None
     metrics_interval: float | None = None
     host: str = ""
+    experiment_access: Sequence[Mapping[str, str]] = ()
     is_resumed: bool = False
     patience_denied: float = 300.0
     patience_missing: float = 60.0
@@ -220,6 +224,7 @@ class _Watch:
         self._narrator = Narrator(plan.host)
         self._last_words: list[Said] = []
         self._metrics = MetricLines(plan.metrics_interval, now)
+        self._grant = LateGrant(plan.run_id, plan.experiment_access)
         self._refused_since: tuple[type[ApiError], float] | None = None
         self._unreachable_since: float | None = None
 
@@ -264,6 +269,9 @@ class _Watch:
             return ending, max(interval, error.retry_after or 0.0)
         yield from self._tell_recovery()
         yield from self._ask_output(run)
+        experiment = self._output(run).mlflow_experiment_id
+        if warning := (yield from self._grant.poll(experiment, is_over=run.is_terminal)):
+            yield Said(warning, is_trouble=True)
         is_told = self._plan.is_resumed and self._run is None
         self._run = run
         said = [Said(text) for text in self._narrator.changes(run, self._output(run), self._now())]

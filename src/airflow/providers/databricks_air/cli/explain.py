@@ -42,9 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the documentation of one field, or of all; return 2 when there is no such field."""
+    from airflow.providers.databricks_air.run.bases import BASES, BASES_TEXT
     from airflow.providers.databricks_air.run.errors import ConfigError
     from airflow.providers.databricks_air.run.schema_paths import named_field, root
 
+    if args.field == BASES:
+        print(f"{BASES} (list, optional)\n  {BASES_TEXT}")
+        return 0
     try:
         field = named_field(args.field) if args.field else root()
     except ConfigError as error:

@@ -45,24 +45,28 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def build_parser(prog: str = f"python -m {_PACKAGE}") -> argparse.ArgumentParser:
+def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     :param prog: how the user called it, for the usage line.
+    :param only: the command that will run, whose module alone is loaded; every command when None.
     """
     parser = argparse.ArgumentParser(prog=prog, description="Databricks AI Runtime for Airflow.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
-        module = import_module(command.module)
-        module.configure(sub)
-        sub.set_defaults(run=module.run)
+        if only in (None, name):
+            module = import_module(command.module)
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
-    args = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    only = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    args = build_parser(only=only).parse_args(arguments)
     try:
         code = int(args.run(args))
         # What is still in the buffer meets a closed pipe here rather than at the interpreter's exit.

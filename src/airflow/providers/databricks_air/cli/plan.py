@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     Token and launch directory are those of the Airflow task; here an example stands for them, unless the
     configuration has a token of its own.
     """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
     from airflow.providers.databricks_air.exceptions import AirConfigError
     from airflow.providers.databricks_air.run.errors import AirError
 
@@ -60,15 +62,19 @@ def run(args: argparse.Namespace) -> int:
     except (AirError, AirConfigError) as error:
         print(error, file=sys.stderr)
         return 1
+    except AirflowNotFoundException:
+        variable = f"AIRFLOW_CONN_{args.connection.upper()}"
+        print(f"Airflow has no connection {args.connection!r}. Make it, or set {variable}", file=sys.stderr)
+        return 1
     print(found.to_json() if args.output == "json" else found.to_text())
     return 0
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.run import load_run_config
 
     config = load_run_config(Path(args.file), overrides=args.override)
-    client = AirRuntimeHook(args.connection).client
+    client = planning_client(AirRuntimeHook(args.connection).get_credentials())
     return plan(client, config, token=config.idempotency_token or EXAMPLE_TOKEN)

@@ -158,7 +158,7 @@ def credentials_from(connection: Any, extra: Mapping[str, Any]) -> Credentials:
         fields |= {"token": connection.password}
     elif not fields:
         raise AirConfigError(f"{name}: password is empty. Set it to a personal access token")
-    return SdkCredentials(_sdk_fields(name, fields, host, workspace_id))
+    return SdkCredentials(_sdk_fields(name, fields, host), workspace_id)
 
 
 def _host(connection: Any, fallback: str) -> str:
@@ -169,7 +169,7 @@ def _host(connection: Any, fallback: str) -> str:
     return f"{scheme}://{host}" if host and scheme in {"http", "https"} and "://" not in host else host
 
 
-def _sdk_fields(name: str, fields: dict[str, Any], host: str, workspace_id: str) -> dict[str, Any]:
+def _sdk_fields(name: str, fields: dict[str, Any], host: str) -> dict[str, Any]:
     from databricks.sdk.core import Config
 
     known = {attribute.name for attribute in Config.attributes()}
@@ -181,6 +181,4 @@ def _sdk_fields(name: str, fields: dict[str, Any], host: str, workspace_id: str)
         )
     if host:
         fields["host"] = host
-    if workspace_id:
-        fields["workspace_id"] = workspace_id
     return fields

@@ -24,7 +24,8 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow.providers.databricks_air.api.errors import NotFoundError
 from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan
+from airflow.providers.databricks_air.api.permissions import experiment_entries, grant_on_experiment
+from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
 from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.endings import (
@@ -168,10 +169,13 @@ class AirRunOperator(BaseOperator):
             run = self._claim(context, config, base_dir).obtain()
             self._announce(context, run)
             if not self.wait_for_termination:
+                grant_on_experiment(self.hook.client, config.permissions, run)
                 return run_result(self.hook.host, run)
+            access = experiment_entries(config.permissions)
             if self.deferrable and not run.is_terminal:
-                self._defer(run.run_id, nodes)
-            return self._finish(self._wait(run.run_id, log_stream(self, run.run_id, nodes)), nodes)
+                self._defer(run.run_id, nodes, access)
+            stream = log_stream(self, run.run_id, nodes)
+            return self._finish(self._wait(run.run_id, stream, experiment_access=access), nodes)
         except ENDS_TASK as error:
             raise task_error(error) from None
 
@@ -202,7 +206,8 @@ class AirRunOperator(BaseOperator):
         try:
             config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
             token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
-            print(plan(self.hook.client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
+            client = planning_client(self.hook.get_credentials())
+            print(plan(client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
         except ENDS_TASK as error:
             raise task_error(error) from None
 
@@ -268,7 +273,7 @@ class AirRunOperator(BaseOperator):
         if self._interruption is not None:
             self._interruption.run_id = run.run_id
 
-    def _defer(self, run_id: int, nodes: LogNodes | None) -> NoReturn:
+    def _defer(self, run_id: int, nodes: LogNodes | None, access: list[dict[str, str]]) -> NoReturn:
         deadline = None
         if self.execution_timeout is not None:
             deadline = time.time() + self.execution_timeout.total_seconds()
@@ -283,19 +288,20 @@ class AirRunOperator(BaseOperator):
                 on_clear=self.on_clear,
                 log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
                 metrics_interval=self.log_metrics_interval,
+                experiment_access=access,
             ),
             method_name="execute_complete",
         )
         raise AssertionError("defer raises")
 
-    def _wait(self, run_id: int, stream: LogStream | None, *, is_resumed: bool = False) -> Ended:
+    def _wait(self, run_id: int, stream: LogStream | None, **options: Any) -> Ended:
         plan = WatchPlan(
             run_id,
             self.polling_interval,
             queue_timeout=self.queue_timeout,
             metrics_interval=self.log_metrics_interval,
             host=self.hook.host,
-            is_resumed=is_resumed,
+            **options,
         )
         for event in watch(self.hook.client, plan, stream=stream, renew=self.hook.get_credentials):
             if isinstance(event, Ended):

@@ -30,10 +30,11 @@ from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.rules import show
 from airflow.providers.databricks_air.run.yaml_reader import read_yaml
 
-__all__ = ["BASES", "Composer", "read_file"]
+__all__ = ["BASES", "BASES_TEXT", "Composer", "read_file"]
 
-#: The key that names the files to start from.
+#: The key that names the files to start from, and its documentation.
 BASES = "_bases_"
+BASES_TEXT = "YAML files to start from, relative to this file; later ones win, this file over all."
 
 _MOST_FILES = 64
 _ITSELF = Origin()

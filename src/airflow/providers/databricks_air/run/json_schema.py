@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.databricks_air.run.bases import BASES
+from airflow.providers.databricks_air.run.bases import BASES, BASES_TEXT
 from airflow.providers.databricks_air.run.config import RunConfig
 
 __all__ = ["json_schema"]
@@ -28,7 +28,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the YAML file, today's form and the older forms that are still read."""
     schema: dict[str, Any] = RunConfig.model_json_schema()
     schema["properties"][BASES] = {
-        "description": "YAML files to start from, relative to this file; later ones win, this file over all.",
+        "description": BASES_TEXT,
         "items": {"type": "string"},
         "type": "array",
     }

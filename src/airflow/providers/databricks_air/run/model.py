@@ -18,11 +18,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from airflow.providers.databricks_air.run.document import path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.field_docs import field_docs
 from airflow.providers.databricks_air.run.rules import MISTAKE, mistake, nearest, show
 
 __all__ = ["REQUIRED", "ConfigModel", "Conflict", "field_errors", "is_set"]
@@ -65,9 +73,7 @@ class ConfigModel(_Base):
     every mistake.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Names that used to be accepted, and what to write instead.
     retired: ClassVar[Mapping[str, str]] = {}
@@ -77,6 +83,16 @@ class ConfigModel(_Base):
         """Yield what is wrong between the fields of *data*, which may hold anything."""
         del data
         yield from ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the JSON Schema with the documentation of the fields."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docs(cls).items():
+            if name in properties:
+                properties[name]["description"] = text
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod

@@ -27,6 +27,7 @@ from pydantic_core import PydanticUndefined
 from airflow.providers.databricks_air.run.config import RunConfig
 from airflow.providers.databricks_air.run.document import Path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.field_docs import field_docs
 from airflow.providers.databricks_air.run.rules import nearest
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ _KINDS = {
 
 _SEGMENT = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,6}\])*)(?:\.|\Z)")
 
-#: Older forms that an override may still address: path of the parent → names.
-_OLDER: Mapping[str, tuple[str, ...]] = {
-    "compute": ("provisioned_capacity_id",),
-    "code_source": ("type",),
-    "code_source.git": ("remote",),
+#: Older forms that an override may still address: path of the parent → names and what to write instead.
+_OLDER: Mapping[str, Mapping[str, str]] = {
+    "compute": {"provisioned_capacity_id": "An older form. Write ``pool_id``."},
+    "code_source": {"type": "An older form; always ``snapshot``. Remove it."},
+    "code_source.git": {"remote": "An older form; always ``false``. Remove it."},
 }
+_WRAPPED = "An older form. Write its fields directly under ``code_source``."
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,9 @@ def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int
             f"Address {current.path} itself",
         )
         raise ConfigError([FieldError(path_text(path), message, hint)])
+    retired: Mapping[str, str] = getattr(current.model, "retired", {})
+    if part in retired:
+        raise ConfigError([FieldError(path_text(path), "is not a field any more", retired[str(part)])])
     names = sorted(current.children)
     close = nearest(str(part), names)
     where = current.path or "the document"
@@ -194,13 +199,14 @@ def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int
 
 
 def _model_field(path: str, model: type[BaseModel], doc: str, info: FieldInfo | None) -> Field:
+    docs = field_docs(model)
     children = {
-        name: _field(f"{path}.{name}" if path else name, item.annotation, item.description or "", item)
+        name: _field(f"{path}.{name}" if path else name, item.annotation, docs.get(name, ""), item)
         for name, item in model.model_fields.items()
     }
-    older = {name: Field(f"{path}.{name}", "text") for name in _OLDER.get(path, ())}
+    older = {name: Field(f"{path}.{name}", "text", text) for name, text in _OLDER.get(path, {}).items()}
     if path == "code_source":
-        older["snapshot"] = Field(f"{path}.snapshot", "mapping", children={**older, **children})
+        older["snapshot"] = Field(f"{path}.snapshot", "mapping", _WRAPPED, children={**older, **children})
     return Field(path, "mapping", doc, info, model, children, older=older)
 
 

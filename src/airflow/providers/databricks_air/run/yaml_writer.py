@@ -36,7 +36,7 @@ from airflow.providers.databricks_air.run.yaml_reader import resolve
 
 __all__ = ["dump_yaml", "write_yaml"]
 
-_INDENT = "    "
+_INDENT = 4
 _SAFE = re.compile(
     r"[A-Za-z0-9_./$~+(\\^-][^\x00-\x1f\x7f-\xa0\ud800-\udfff\u2028\u2029\ufeff\ufffe\uffff:#]*\Z"
 )
@@ -80,12 +80,20 @@ def _block(node: MapNode | ListNode, indent: str) -> Iterator[str]:
             yield f"{indent}{{}}"
         for entry in node.entries.values():
             key = str(entry.key) if isinstance(entry.key, int) else _text(entry.key, None)
-            yield from _after(f"{indent}{key}:", entry.node, indent + _INDENT)
+            yield from _after(f"{indent}{key}:", entry.node, _deeper(indent))
     else:
         if not node.items:
             yield f"{indent}[]"
         for item in node.items:
             yield from _item(item, indent)
+
+
+def _deeper(indent: str) -> str:
+    """Return the next indent, a multiple of four also inside a list, whose dashes take two columns.
+
+    This is what Go's YAML library writes, and with it the ``databricks`` command line.
+    """
+    return " " * ((len(indent) // _INDENT + 1) * _INDENT)
 
 
 def _after(head: str, node: Node, indent: str) -> Iterator[str]:

@@ -51,6 +51,8 @@ class AirRunTrigger(BaseTrigger):
     :param on_clear: whether a cleared task adopts the run.
     :param log_nodes: ranks of the nodes whose log is printed, or ``"all"``; None prints none.
     :param metrics_interval: seconds between two lines with the newest metrics; None for no such lines.
+    :param experiment_access: entries of an access list for the run's MLflow experiment, granted as soon as it
+        is known; None for none.
     """
 
     def __init__(  # noqa: PLR0917 - they are stored by name
@@ -64,6 +66,7 @@ class AirRunTrigger(BaseTrigger):
         on_clear: OnClear = "rerun",
         log_nodes: list[int] | Literal["all"] | None = None,
         metrics_interval: float | None = None,
+        experiment_access: list[dict[str, str]] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -75,6 +78,7 @@ class AirRunTrigger(BaseTrigger):
         self.on_clear = on_clear
         self.log_nodes = log_nodes
         self.metrics_interval = metrics_interval
+        self.experiment_access = experiment_access
         self._client: AsyncClient | None = None
         self._task_log = TaskLog(run_id, log_nodes, polling_interval)
 
@@ -92,6 +96,7 @@ class AirRunTrigger(BaseTrigger):
                 "on_clear": self.on_clear,
                 "log_nodes": self.log_nodes,
                 "metrics_interval": self.metrics_interval,
+                "experiment_access": self.experiment_access,
             },
         )
 
@@ -132,6 +137,7 @@ class AirRunTrigger(BaseTrigger):
             self.queue_timeout,
             self.metrics_interval,
             host=await asyncio.to_thread(lambda: client.credentials.host),
+            experiment_access=self.experiment_access or (),
         )
         try:
             async for event in awatch(client, plan, stream=stream, renew=hook.aget_credentials):
