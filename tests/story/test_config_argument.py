@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import requests
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
@@ -68,6 +69,50 @@ AirRunOperator(task_id="train", config=text, overrides=["parameters.lr={{{{ 1 + 
     assert "lr: 2|" in outcome.text
     (run,) = air.runs()
     assert run["body"]["tasks"][0]["ai_runtime_task"]["mlflow_run"].startswith("story_")
+
+
+def uploaded(air: LocalAirRuntime, path: str) -> str:
+    """Return the text of an uploaded file."""
+    answer = requests.get(
+        f"{air.url}/api/2.0/workspace/export",
+        params={"path": path, "direct_download": "true"},
+        headers={"Authorization": f"Bearer {air.token}"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return answer.text
+
+
+CONTAINERS = """
+CONFIG = {
+    "experiment_name": "story",
+    "compute": {"accelerator_type": "GPU_1xA10", "num_accelerators": 1},
+    "max_retries": 0,
+    "containers": [{
+        "name": "one", "ranks": [0], "unity_catalog_image": "main.ml.image:1", "command": "echo {{ dag.dag_id }}",
+        "environment_variables": {"variables": {"TOKEN": "{{secrets/research/hf_token}}"}},
+    }],
+}
+"""
+
+
+@pytest.mark.parametrize("config", ["CONFIG", "RunConfig(**CONFIG)", "RunConfig(**CONFIG).to_yaml()"])
+def test_references_to_secrets_are_no_templates(air: LocalAirRuntime, run_dag: RunDag, config: str) -> None:
+    """``{{secrets/scope/key}}`` reaches the platform; a template beside it is rendered, in a ``RunConfig`` too."""
+    air.on("story").succeeds()
+    outcome = run_dag(
+        "from airflow.providers.databricks_air.run import RunConfig\n"
+        + CONTAINERS
+        + f"AirRunOperator(task_id='train', config={config}, polling_interval=0.3)"
+    )
+    assert outcome.states == {"train": "success"}, outcome.text
+    (run,) = air.runs()
+    container = run["body"]["tasks"][0]["ai_runtime_task"]["deployments"][0]["containers"][0]
+    directory = container["command_path"].rpartition("/")[0]
+    assert uploaded(air, f"{directory}/command.sh").startswith("echo story_")
+    assert uploaded(air, f"{directory}/secret_env_vars.json") == (
+        '[{"name":"TOKEN","secret_scope":"research","secret_key":"hf_token"}]'
+    )
 
 
 def test_path_is_rendered_and_stays_a_path(air: LocalAirRuntime, run_dag: RunDag) -> None:
