@@ -28,4 +28,4 @@ CONFIG = {
 }
 
 with DAG("nightly", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
-    AirRunOperator(task_id="train", config=CONFIG, polling_interval=0.1)
+    AirRunOperator(task_id="train", config=CONFIG)

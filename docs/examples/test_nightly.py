@@ -14,11 +14,18 @@
 
 from __future__ import annotations
 
+import pytest
 from nightly import dag
 
 from airflow.providers.databricks_air.local import LocalAirRuntime
 
 pytest_plugins = ["airflow.providers.databricks_air.local.pytest_plugin"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look ten times a second: the Dag looks every 30 seconds."""
+    monkeypatch.setattr(dag.get_task("train"), "polling_interval", 0.1)
 
 
 def test_a_good_night(air: LocalAirRuntime) -> None:

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -114,6 +116,52 @@ def test_artifacts_on_a_volume(client: Client) -> None:
 
     assert chunk.body == b"on a volume\n"
     assert (refused.status, refused.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def _wait_for(read: Callable[[], bytes], expected: bytes) -> None:
+    deadline = time.monotonic() + 20
+    while read() != expected:
+        assert time.monotonic() < deadline, read()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("location", ["", "dbfs:/Volumes/main/default/artifacts"])
+def test_chunks_grow_while_the_run_goes(client: Client, location: str) -> None:
+    """Chunks can be read before the attempt ends; a line that is late comes last and changes no other."""
+    client.air.spoil_logs(late=3600, late_every=2, duplicate_every=1)
+    client.air.on("demo").hangs(logs=["one", "two"])
+    run_id = client.submit(air={"mlflow_artifact_location": location} if location else {})
+    run = client.wait(run_id, lambda run: run["state"]["life_cycle_state"] == "RUNNING")
+    _, mlflow_run = _ids(client, run)
+    uri = client.get(f"{API}/runs/get", run_id=mlflow_run).json["run"]["info"]["artifact_uri"]
+    chunk = "logs/attempt_0/node_0/logs-0.chunk.txt"
+
+    def read() -> bytes:
+        if not location:
+            return _signed(client, mlflow_run, chunk)[1]
+        return client.send("GET", f"/api/2.0/fs/files{uri.removeprefix('dbfs:')}/{chunk}").body
+
+    _wait_for(read, b"one\ntwo\n")
+    client.air.log(run_id, "three", at=1.0)
+    _wait_for(read, b"one\ntwo\nthree\n")
+    client.air.release(run_id)
+    client.wait(run_id)
+    assert read() == b"one\ntwo\nthree\n"
+
+
+def test_a_place_that_cannot_hold_chunks(client: Client) -> None:
+    """A run whose log cannot be written where its experiment keeps artifacts ends as its command did."""
+    volume = "/api/2.0/fs/{}/Volumes/main/default/v"
+    client.send("PUT", volume.format("directories"))
+    assert client.send("PUT", f"{volume.format('files')}/taken", b"a file").status == 204
+    client.air.on("demo").succeeds(logs=["one"])
+
+    for location in ("dbfs:/Volumes/main/default/v/taken", "dbfs:/Volumes/a/../b"):
+        name = {
+            "mlflow_experiment_directory": f"/Shared/{len(location)}",
+            "mlflow_artifact_location": location,
+        }
+        assert client.wait(client.submit(air=name))["state"]["result_state"] == "SUCCESS"
 
 
 def test_values_that_are_no_numbers(client: Client) -> None:

@@ -63,36 +63,86 @@ def test_dependencies_that_cannot_be_installed(tmp_path: Path) -> None:
     assert "never" not in lines
 
 
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_a_real_mlflow_client(tmp_path: Path) -> None:
-    """With MLflow among the dependencies, ``mlflow.log_metric`` reaches the server; the environment is kept."""
-    code = """
-import mlflow
+REAL_CLIENT = """
+import os, pathlib, mlflow
 with mlflow.start_run() as run:
-    mlflow.log_param("lr", 0.1)
+    mlflow.log_params({"lr": 0.1, "depth": 3})
     mlflow.set_tag("kind", "test")
     for step in range(5):
         mlflow.log_metric("loss", 1 / (step + 1), step=step)
-print(mlflow.MlflowClient().get_run(run.info.run_id).data.metrics)
+    mlflow.log_text("hello", "notes/a.txt")
+    mlflow.log_dict({"a": 1}, "d.json")
+    pathlib.Path("out/sub").mkdir(parents=True, exist_ok=True)
+    pathlib.Path("out/x.bin").write_bytes(bytes(300_000))
+    pathlib.Path("out/sub/y.txt").write_text("y")
+    mlflow.log_artifact("out/x.bin", "single")
+    mlflow.log_artifacts("out", "many")
+client = mlflow.MlflowClient()
+
+def walk(path=""):
+    for found in client.list_artifacts(run.info.run_id, path or None):
+        if found.is_dir:
+            yield from walk(found.path)
+        elif not found.path.startswith("logs/"):
+            yield found.path
+
+print("metrics", client.get_run(run.info.run_id).data.metrics)
+print("artifacts", *walk())
+print("text", mlflow.artifacts.load_text(run.info.artifact_uri + "/notes/a.txt"))
+many = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="many")
+print("same", open(many + "/x.bin", "rb").read() == bytes(300_000), sorted(os.listdir(many)))
+for text in ("metrics.loss < 0.3 and params.lr = '0.1' and tags.kind LIKE 'te%'", "metrics.loss > 0.3"):
+    found = mlflow.search_runs([run.info.experiment_id], text, max_results=5, order_by=["metrics.loss ASC"],
+                               output_format="list")
+    print("found", run.info.run_id in [item.info.run_id for item in found])
+print("experiments", len(mlflow.search_experiments(filter_string="name LIKE '%/demo'")))
 """
+SEEN = [
+    "metrics {'loss': 0.2}",
+    "artifacts d.json many/sub/y.txt many/x.bin notes/a.txt single/x.bin",
+    "text hello",
+    "same True ['sub', 'x.bin']",
+    "found True",
+    "found False",
+]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_real_mlflow_client(tmp_path: Path) -> None:
+    """With MLflow among the dependencies, what a command logs reaches the server; the environment is kept.
+
+    Metrics, parameters, tags, texts, files and directories: in the workspace's own store, in that of the
+    tracking URI that the platform sets, and on a volume.
+    """
+    command = f"python - <<'END'\n{REAL_CLIENT}\nEND"
+    variants: list[tuple[str, dict[str, str]]] = [
+        (command, {}),
+        (f"export MLFLOW_TRACKING_URI=databricks\n{command}", {}),
+        (command, {"mlflow_artifact_location": "dbfs:/Volumes/main/default/kept"}),
+    ]
     with LocalAirRuntime(tmp_path, install_dependencies=True) as air:
         client = Client(air)
-        for number in range(2):
-            run_id = client.submit(
-                f"python - <<'END'\n{code}\nEND", spec={"dependencies": ["mlflow-skinny>=3"]}
-            )
+        for number, (script, extra) in enumerate(variants):
+            directory = {"mlflow_experiment_directory": f"/Workspace/Shared/{number}"}
+            spec = {"dependencies": ["mlflow-skinny>=3"]}
+            run_id = client.submit(script, air={**directory, **extra}, spec=spec)
             run = client.wait(run_id, seconds=500)
             lines = client.logs(run_id)
             assert run["state"]["result_state"] == "SUCCESS", lines
             assert ("Installing 1 dependencies ..." in lines) == (number == 0)
-        task = run["tasks"][0]["run_id"]
+            words = [line.split(" ")[0] for line in SEEN]
+            seen = [line for line in lines if line.split(" ")[0] in words]
+            assert seen == SEEN
+            assert f"experiments {number + 1}" in lines
+        task = client.run(run_id)["tasks"][0]["run_id"]
         output = client.get("/api/2.2/jobs/runs/get-output", run_id=task).json["ai_runtime_task_output"]
         mlflow_run = output["mlflow_run_id"]
         history = client.get("/api/2.0/mlflow/metrics/get-history", run_id=mlflow_run, metric_key="loss")
         data = client.get("/api/2.0/mlflow/runs/get", run_id=mlflow_run).json["run"]["data"]
+        unknown = [asked.path for asked in air.requests() if asked.status == 404 and asked.method != "HEAD"]
 
     assert [point["step"] for point in history.json["metrics"]] == [0, 1, 2, 3, 4]
     assert {"key": "lr", "value": "0.1"} in data["params"]
     assert {"key": "kind", "value": "test"} in data["tags"]
-    assert "{'loss': 0.2}" in lines[-1]
+    assert unknown == []

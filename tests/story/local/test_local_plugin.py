@@ -21,30 +21,64 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples"
 
 
-def test_the_documented_tests_pass(airflow_db: Path, tmp_path: Path) -> None:
-    """The example passes in a fresh pytest, and each of its tests is quick."""
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    shutil.copy(EXAMPLES / "nightly.py", dags)
-    environment = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(dags), "PYTHONPATH": str(dags)}
-    options = ["-c", "/dev/null", "-p", "no:cacheprovider", "-vv", "--durations=0"]
+TIMER = """
+import time
+import pytest
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    wall, processor = time.perf_counter(), time.process_time()
+    yield
+    print(f"\\nTOOK {time.perf_counter() - wall} {time.process_time() - processor} {item.name}")
+"""
+
+
+def _run_the_tests(directory: Path) -> list[tuple[float, float]]:
+    """Run the documented tests in a fresh pytest; return wall and processor seconds of each, in order."""
+    dags = directory / "dags"
+    dags.mkdir(exist_ok=True)
+    shutil.copy(EXAMPLES / "nightly.py", dags)
+    (directory / "timer.py").write_text(TIMER)
+    environment = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (dags, directory)))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(EXAMPLES / "test_nightly.py")],
-        cwd=tmp_path,
+        [
+            *(sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "no:cacheprovider"),
+            *("-p", "timer", "-s", str(EXAMPLES / "test_nightly.py")),
+        ],
+        cwd=directory,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
-    # The first test pays for Airflow's own start. Alone on a machine the others take less than two seconds
-    # each; machines that run tests are busy.
-    seconds = [float(found) for found in re.findall(r"([\d.]+)s call", done.stdout)]
-    assert min(seconds) < 10, done.stdout
-    print(f"seconds of the documented tests: {sorted(seconds)}")  # noqa: T201 - for whoever asks how quick
+    return [(float(wall), float(spent)) for wall, spent in re.findall(r"TOOK (\S+) (\S+)", done.stdout)]
+
+
+def test_the_documented_tests_pass(airflow_db: Path, tmp_path: Path) -> None:
+    """The example passes in a fresh pytest; behind the first test, which starts Airflow, each is cheap."""
+    _, *others = _run_the_tests(tmp_path)
+
+    assert len(others) == 2
+    assert all(spent < 2 for _, spent in others)
+
+
+@pytest.mark.long
+def test_a_documented_test_takes_two_seconds(
+    airflow_db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each test behind the first takes less than two seconds; the best of three times, as others run beside."""
+    rounds = [_run_the_tests(tmp_path)]
+    while len(rounds) < 3 and max(wall for wall, _ in rounds[-1][1:]) >= 2:
+        rounds.append(_run_the_tests(tmp_path))
+
+    with capsys.disabled():
+        print(f"\nseconds of the documented tests (wall, processor): {rounds}")  # noqa: T201 - what it is for
+    assert min(max(wall for wall, _ in times[1:]) for times in rounds) < 2

@@ -64,7 +64,7 @@ class LogStream:
     :param run_id: id of the run.
     :param nodes: ranks of the nodes to read. With more than one, every line says which one it is from.
     :param cursor: where to go on; None for the beginning. One that cannot be read counts as None.
-    :param longest_delay: seconds between two polls of a quiet log.
+    :param longest_delay: seconds between two polls of a quiet log; below 1 also between those after its end.
     :param now: returns epoch seconds.
     """
 
@@ -79,7 +79,7 @@ class LogStream:
     ) -> None:
         self.run_id = run_id
         self.nodes = nodes
-        self._longest_delay = max(longest_delay, DRAIN_DELAY)
+        self._longest_delay = longest_delay
         self._now = now
         self._feeds: dict[tuple[int, int], LogFeed] = {}
         self._endpoint_refused = ""

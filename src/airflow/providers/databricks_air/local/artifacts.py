@@ -19,21 +19,20 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow.providers.databricks_air.local.mlflow import on_volume
 from airflow.providers.databricks_air.local.router import Route
 from airflow.providers.databricks_air.local.submission import node_count
-from airflow.providers.databricks_air.local.wire import Reply, missing, refuse
+from airflow.providers.databricks_air.local.wire import Reply, malformed, missing, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.databricks_air.local.runs import Attempt, Run
+    from airflow.providers.databricks_air.local.runs import Attempt
     from airflow.providers.databricks_air.local.streams import Stream
     from airflow.providers.databricks_air.local.wire import Request
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["ROUTES", "chunks", "publish"]
-
-CHUNK_SIZE = 4 * 1024 * 1024
+__all__ = ["ROUTES", "chunk_name", "log_directory"]
 
 
 def list_artifacts(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -53,31 +52,30 @@ def list_artifacts(ws: Workspace, request: Request) -> dict[str, Any]:
 
 
 def credentials(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/mlflow/artifacts/credentials-for-{read,write}``: signs any path, there or not."""
-    run = ws.mlflow.run(request.text("run_id"))
-    if run["info"]["artifact_uri"].startswith("dbfs:/Volumes/"):
+    """``GET`` or ``POST /api/2.0/mlflow/artifacts/credentials-for-{read,write}``: signs any path, there or not."""
+    body = request.json() if request.method == "POST" else {}
+    run = ws.mlflow.run(body.get("run_id") or request.text("run_id"))
+    if on_volume(run["info"]["artifact_uri"]):
         raise refuse("Credential vending is not supported for artifacts in Unity Catalog Volumes")
-    infos = []
-    for path in request.query.get("path") or [""]:
-        target = f"/local/signed/{ws.tokens.node}/{run['info']['run_id']}/{quote(path.strip('/'))}"
-        infos.append(
-            {
-                "run_id": run["info"]["run_id"],
-                "path": path,
-                "signed_uri": f"{ws.url}{target}",
-                "headers": [],
-                "type": "AWS_PRESIGNED_URL",
-            }
-        )
-    return {"credential_infos": infos}
+    paths = body.get("path") or request.query.get("path") or [""]
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise malformed("Could not parse request object: path must be an array of strings")
+    return {"credential_infos": [_credential(ws, run["info"]["run_id"], path) for path in paths]}
+
+
+def _credential(ws: Workspace, run_id: str, path: str) -> dict[str, Any]:
+    target = f"/local/signed/{ws.tokens.node}/{run_id}/{quote(path.strip('/'))}"
+    # Of the kinds that MLflow's client knows this one takes a file of any size in one PUT.
+    kind = "GCP_SIGNED_URL"
+    return {"run_id": run_id, "path": path, "signed_uri": f"{ws.url}{target}", "headers": [], "type": kind}
 
 
 def read_signed(ws: Workspace, request: Request) -> Any:
     """Answer the signed URL of an artifact; it is its own credential."""
     run_id, path = _signed(ws, request)
-    text = _chunk_text(ws, run_id, path)
+    text = _chunk(ws, run_id, path)
     if text is not None:
-        return text.encode()
+        return text
     entry = ws.artifacts.find(f"/{run_id}/{path}")
     if entry is None or entry.blob is None:
         raise missing(f"The specified key does not exist: {path[:300]}")
@@ -104,8 +102,8 @@ def _signed(ws: Workspace, request: Request) -> tuple[str, str]:
 def _files(ws: Workspace, mlflow_run_id: str) -> Iterator[tuple[str, int]]:
     """Return the artifacts of an MLflow run: paths relative to its root, and sizes."""
     for directory, stream in _log_directories(ws, mlflow_run_id):
-        for index, text in enumerate(chunks(stream, ws.clock.now())):
-            yield f"{directory}/logs-{index}.chunk.txt", len(text.encode())
+        for index, size in enumerate(stream.chunk_sizes()):
+            yield f"{directory}/{chunk_name(index)}", size
     yield from ws.artifacts.files(f"/{mlflow_run_id}")
 
 
@@ -117,59 +115,38 @@ def _log_directories(ws: Workspace, mlflow_run_id: str) -> Iterator[tuple[str, S
     for node in range(node_count(run.air)):
         stream = ws.streams.get(run.run_id, attempt.number, node)
         if len(stream):
-            yield _directory(ws, attempt, node), stream
+            yield log_directory(ws, attempt, node), stream
 
 
-def _directory(ws: Workspace, attempt: Attempt, node: int) -> str:
+def log_directory(ws: Workspace, attempt: Attempt, node: int) -> str:
+    """Return where the log chunks of a node lie among the artifacts of its attempt."""
     old = ws.settings.artifact_layout == "old"
     return f"logs/node_{node}" if old else f"logs/attempt_{attempt.number}/node_{node}"
 
 
-def _chunk_text(ws: Workspace, mlflow_run_id: str, path: str) -> str | None:
+def chunk_name(index: int) -> str:
+    """Return the file name of a log chunk."""
+    return f"logs-{index}.chunk.txt"
+
+
+def _chunk(ws: Workspace, mlflow_run_id: str, path: str) -> bytes | None:
+    parent, _, name = path.rpartition("/")
     for directory, stream in _log_directories(ws, mlflow_run_id):
-        if path.startswith(f"{directory}/"):
-            for index, text in enumerate(chunks(stream, ws.clock.now())):
-                if path == f"{directory}/logs-{index}.chunk.txt":
-                    return text
+        for index in range(len(stream.chunk_sizes()) if parent == directory else 0):
+            if name == chunk_name(index):
+                return stream.chunk(index)
     return None
-
-
-def chunks(stream: Stream, now: float) -> Iterator[str]:
-    """Return a stream's text in pieces of about 4 MiB, cut between lines."""
-    lines: list[str] = []
-    size = 0
-    for record in stream.select(0, 2**63, ascending=True, start=None, now=now):
-        lines.append(record.body)
-        size += len(record.body) + 1
-        if size >= CHUNK_SIZE:
-            yield "\n".join(lines) + "\n"
-            lines, size = [], 0
-    if lines:
-        yield "\n".join(lines) + "\n"
-
-
-def publish(ws: Workspace, run: Run, attempt: Attempt) -> None:
-    """Write the log chunks of an attempt to its Volume, when its experiment keeps artifacts on one."""
-    info = ws.mlflow.run(attempt.mlflow_run_id)["info"]
-    if not info["artifact_uri"].startswith("dbfs:/Volumes/"):
-        return
-    root = info["artifact_uri"].removeprefix("dbfs:")
-    for node in range(node_count(run.air)):
-        directory = f"{root}/{_directory(ws, attempt, node)}"
-        for index, text in enumerate(
-            chunks(ws.streams.get(run.run_id, attempt.number, node), ws.clock.now())
-        ):
-            ws.volumes.mkdirs(directory)
-            blob = ws.store.write_blob(text.encode())
-            ws.volumes.write(f"{directory}/logs-{index}.chunk.txt", blob, overwrite=True)
 
 
 _ARTIFACTS = "/api/2.0/mlflow/artifacts"
 _SIGNED = "/local/signed/{signature}/{run_id}/{path:path}"
 ROUTES = [
     Route("GET", f"{_ARTIFACTS}/list", list_artifacts),
-    Route("GET", f"{_ARTIFACTS}/credentials-for-read", credentials),
-    Route("GET", f"{_ARTIFACTS}/credentials-for-write", credentials),
+    *(
+        Route(method, f"{_ARTIFACTS}/credentials-for-{what}", credentials)
+        for method in ("GET", "POST")
+        for what in ("read", "write")
+    ),
     Route("GET", _SIGNED, read_signed, public=True),
     Route("PUT", _SIGNED, write_signed, upload=True, public=True),
 ]

@@ -66,6 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
     parser.add_argument("--cpus", type=int, default=0, help="processors for each node (default: all)")
+    parser.add_argument(
+        "--requirements-notice",
+        action="store_true",
+        help="begin logs as the platform does, with a line about a missing requirements.yaml",
+    )
     parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
     parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
 
@@ -116,6 +121,7 @@ def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRunti
         latency=args.latency,
         keep_runs=args.keep_runs,
         install_dependencies=args.install_dependencies,
+        requirements_notice=args.requirements_notice,
         memory_limit=args.memory,
         cpus=args.cpus,
         secrets=secrets,

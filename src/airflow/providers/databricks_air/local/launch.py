@@ -113,6 +113,9 @@ def _variables(ws: Workspace, run: Run, attempt: Attempt, place: Place) -> dict[
         # On the platform this is "databricks"; here any MLflow client reaches the server without a profile.
         "MLFLOW_TRACKING_URI": ws.url,
         "MLFLOW_TRACKING_TOKEN": ws.tokens.node,
+        # MLflow's client asks for artifacts as Databricks' own clients do, and so may the command.
+        "DATABRICKS_HOST": ws.url,
+        "DATABRICKS_TOKEN": ws.tokens.node,
         "MLFLOW_SYSTEM_METRICS_NODE_ID": f"node_{place.rank}",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "NCCL_DEBUG": "WARN",

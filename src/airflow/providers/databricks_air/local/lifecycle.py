@@ -19,7 +19,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.local.artifacts import publish
+from airflow.providers.databricks_air.local.chunks import publish, published
 from airflow.providers.databricks_air.local.nodes import LOST, Outcome
 from airflow.providers.databricks_air.local.runs import FAILED_MESSAGE, Attempt, Run
 
@@ -111,9 +111,9 @@ class Lifecycle:
         if "outcome" in _script(run, attempt.number):
             return LOST
         seconds = attempt.started / 1000 + run.timeout - self._ws.clock.now() if run.timeout else 0
-        return await self._within(
-            max(seconds, 0.001) if run.timeout else 0, self._ws.nodes.adopt(run, attempt)
-        )
+        work = self._ws.nodes.adopt(run, attempt)
+        async with published(self._ws, run, attempt):
+            return await self._within(max(seconds, 0.001) if run.timeout else 0, work)
 
     def _retries(self, run: Run, outcome: Outcome) -> bool:
         left = run.max_retries < 0 or run.last.number < run.max_retries
@@ -145,7 +145,8 @@ class Lifecycle:
         work = (
             self._scripted(run, attempt, script) if "outcome" in script else self._ws.nodes.run(run, attempt)
         )
-        return await self._within(run.timeout, work)
+        async with published(self._ws, run, attempt):
+            return await self._within(run.timeout, work)
 
     async def _hold(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> None:
         """Keep an attempt waiting, counted from when it was made, so that a restart does not begin anew."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.store import Store
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["Mlflow"]
+__all__ = ["Mlflow", "on_volume", "pairs"]
 
 _STATUS = {"SUCCESS": "FINISHED", "CANCELED": "KILLED", "TIMEDOUT": "KILLED"}
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -148,7 +148,7 @@ class Mlflow:
         :param start: milliseconds since the epoch.
         """
         run_id = uuid.uuid4().hex
-        location = self.experiment(experiment_id)["artifact_location"]
+        location = self.experiment(experiment_id)["artifact_location"].rstrip("/")
         info = {
             "run_id": run_id,
             "run_uuid": run_id,
@@ -163,6 +163,11 @@ class Mlflow:
         self.runs[run_id] = {"info": info, "params": {}, "tags": {"mlflow.runName": name, **tags}}
         self.save_run(self.runs[run_id])
         return self.runs[run_id]
+
+    def keeps(self, path: str) -> bool:
+        """Return whether a path on a Volume lies among the artifacts of an experiment."""
+        roots = (on_volume(experiment["artifact_location"]) for experiment in self.experiments.values())
+        return any(root and path.startswith(f"{root}/") for root in roots)
 
     def save_run(self, run: dict[str, Any]) -> None:
         """Write a run through."""
@@ -190,9 +195,19 @@ class Mlflow:
         """Return all points of one metric in the order they were logged."""
         return [_metric(key, point) for point in self._store.points(run_id, key)]
 
+    def last_values(self, run_id: str) -> dict[str, float]:
+        """Return the last value of each of a run's metrics."""
+        points = self._store.last_points(run_id)
+        return {key: math.nan if value is None else value for key, (value, _, _) in points}
+
     def keys(self, run_id: str) -> list[str]:
         """Return the names of a run's metrics."""
         return sorted(key for key, _ in self._store.last_points(run_id))
+
+
+def on_volume(uri: str) -> str:
+    """Return the directory that a URI of artifacts names on a Volume; empty when they lie elsewhere."""
+    return uri.removeprefix("dbfs:").rstrip("/") if uri.startswith("dbfs:/Volumes/") else ""
 
 
 def pairs(values: dict[str, str]) -> list[dict[str, str]]:

@@ -17,8 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.local.mlflow import pairs
+from airflow.providers.databricks_air.local.mlflow_search import EXPERIMENTS, RUNS, search
 from airflow.providers.databricks_air.local.router import Route
-from airflow.providers.databricks_air.local.wire import malformed, refuse
+from airflow.providers.databricks_air.local.wire import malformed, missing, refuse
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.wire import Request
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 _LARGEST_PAGE = 50_000
+_STAGES = {"ACTIVE_ONLY": ("active",), "DELETED_ONLY": ("deleted",), "ALL": ("active", "deleted")}
 _STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 
@@ -47,11 +49,27 @@ def get_experiment_by_name(ws: Workspace, request: Request) -> dict[str, Any]:
     return {"experiment": _experiment(ws.mlflow.experiment_named(request.text("experiment_name")))}
 
 
-def search_experiments(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET`` or ``POST /api/2.0/mlflow/experiments/search`` and ``list``: all of them, newest first."""
-    found = [_experiment(item) for item in ws.mlflow.experiments.values()]
-    found.sort(key=lambda item: item["creation_time"], reverse=True)
-    return {"experiments": found}
+def search_experiments(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``GET`` or ``POST /api/2.0/mlflow/experiments/search`` and ``list``; the newest first unless told."""
+    body = request.json() if request.method == "POST" else _query(request)
+    stages = _stages(body, "view_type")
+    found = [item for item in ws.mlflow.experiments.values() if item["lifecycle_stage"] in stages]
+    rows = [{"attributes": item, "tags": item["tags"]} for item in found]
+    page, more = search(body, rows, EXPERIMENTS, "creation_time")
+    return {"experiments": [_experiment(found[position]) for position in page], **more}
+
+
+def _query(request: Request) -> dict[str, Any]:
+    return {
+        name: values if name == "order_by" else values[-1] for name, values in request.query.items() if values
+    }
+
+
+def _stages(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    view = _text(body, name, "ACTIVE_ONLY") or "ACTIVE_ONLY"
+    if view not in _STAGES:
+        raise refuse(f"{name} '{view[:40]}' is not one of {', '.join(_STAGES)}")
+    return _STAGES[view]
 
 
 def change_experiment(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -135,18 +153,51 @@ def set_tag(ws: Workspace, request: Request) -> dict[str, Any]:
     return {}
 
 
-def search_runs(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/mlflow/runs/search``: the runs of some experiments, newest first; no filters."""
+def delete_tag(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /api/2.0/mlflow/runs/delete-tag``."""
     body = request.json()
-    if body.get("filter"):
-        raise refuse("filter is not supported by the local AI Runtime: leave it out and filter the result")
+    run = ws.mlflow.run(_run_id(body))
+    if run["tags"].pop(_text(body, "key"), None) is None:
+        raise missing(f"No tag with name: {body['key'][:200]} in run with id {run['info']['run_id']}")
+    ws.mlflow.save_run(run)
+    return {}
+
+
+def change_run(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /api/2.0/mlflow/runs/{delete,restore}``: searches show it no more, or again."""
+    run = ws.mlflow.run(_run_id(request.json()))
+    run["info"]["lifecycle_stage"] = "deleted" if request.path.endswith("/delete") else "active"
+    ws.mlflow.save_run(run)
+    return {}
+
+
+class _Row(dict[str, Any]):
+    """A run as a search sees it; its metrics are read when a clause asks for them."""
+
+    def __init__(self, ws: Workspace, run: dict[str, Any]) -> None:
+        super().__init__(params=run["params"], tags=run["tags"], attributes=run["info"])
+        self._ws = ws
+
+    def __missing__(self, kind: str) -> dict[str, float]:
+        self[kind] = self._ws.mlflow.last_values(self["attributes"]["run_id"])
+        found: dict[str, float] = self[kind]
+        return found
+
+
+def search_runs(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /api/2.0/mlflow/runs/search``: the runs of some experiments, newest first unless told."""
+    body = request.json()
     wanted = body.get("experiment_ids") or []
     if not isinstance(wanted, list):
         raise malformed("Could not parse request object: experiment_ids must be an array")
-    ids = {str(item) for item in wanted}
-    found = [run for run in ws.mlflow.runs.values() if run["info"]["experiment_id"] in ids]
-    found.sort(key=lambda run: run["info"]["start_time"], reverse=True)
-    return {"runs": [ws.mlflow.view(run) for run in found]}
+    ids, stages = {str(item) for item in wanted}, _stages(body, "run_view_type")
+    found = [
+        run
+        for run in ws.mlflow.runs.values()
+        if run["info"]["experiment_id"] in ids and run["info"]["lifecycle_stage"] in stages
+    ]
+    page, more = search(body, [_Row(ws, run) for run in found], RUNS, "start_time")
+    return {"runs": [ws.mlflow.view(found[position]) for position in page], **more}
 
 
 def metric_history(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -167,6 +218,12 @@ def accept(_ws: Workspace, request: Request) -> dict[str, Any]:
     """Accept what clients log beside, and keep nothing of it: datasets and models."""
     request.json()
     return {}
+
+
+def no_models(_ws: Workspace, request: Request) -> dict[str, Any]:
+    """``POST /api/2.0/mlflow/logged-models/search``: none are kept; clients ask before they download artifacts."""
+    request.json()
+    return {"models": []}
 
 
 def _change(ws: Workspace, run: dict[str, Any], params: dict[str, str], tags: dict[str, str]) -> None:
@@ -228,9 +285,12 @@ ROUTES = [
     Route("POST", f"{_MLFLOW}/runs/log-metric", log_metric),
     Route("POST", f"{_MLFLOW}/runs/log-parameter", log_parameter),
     Route("POST", f"{_MLFLOW}/runs/set-tag", set_tag),
+    Route("POST", f"{_MLFLOW}/runs/delete-tag", delete_tag),
+    *(Route("POST", f"{_MLFLOW}/runs/{verb}", change_run) for verb in ("delete", "restore")),
     Route("POST", f"{_MLFLOW}/runs/search", search_runs),
     Route("POST", f"{_MLFLOW}/runs/log-inputs", accept),
     Route("POST", f"{_MLFLOW}/runs/outputs", accept),
     Route("POST", f"{_MLFLOW}/runs/log-model", accept),
+    Route("POST", f"{_MLFLOW}/logged-models/search", no_models),
     Route("GET", f"{_MLFLOW}/metrics/get-history", metric_history),
 ]

@@ -26,15 +26,18 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KILLED", "MARK", "NodeProcess", "NodeSpec", "kill_marked"]
+__all__ = ["KILLED", "MARK", "NodeProcess", "NodeSpec", "can_sweep", "kill_marked"]
 
 MARK = "DATABRICKS_AIR_LOCAL_NODE"
+# Where Linux shows the environments of processes; other systems have nothing there.
+PROCESSES = Path("/proc")
 _CHUNK = 256 * 1024
 KILLED = -9
 _SETUP_FAILED = "setup"
 
 # The server holds the write end of the lifeline: when it dies, however it dies, the watcher reads the end of
-# the file and kills the group, and by the mark in their environment (Linux) what left the group.
+# the file and kills the group, and by the mark in their environment (Linux) what left the group. The bash 3.2
+# of macOS can read this too.
 _WRAPPER = r"""
 command=$1 status_file=$2 lifeline=$3 memory=$4 cpus=$5 setup=$6
 finish() {
@@ -51,10 +54,10 @@ if [[ -n $lifeline ]]; then
     done
     kill -KILL -- -$$
   ) </dev/null >/dev/null 2>&1 &
-  exec {lifeline}<&-
+  eval "exec $lifeline<&-"
 fi
-if [[ -n $memory ]]; then ulimit -v "$memory"; fi
-if [[ -n $cpus ]]; then taskset -pc "$cpus" $$ >/dev/null; fi
+if [[ -n $memory ]]; then ulimit -v "$memory" 2>/dev/null; fi
+if [[ -n $cpus ]] && command -v taskset >/dev/null; then taskset -pc "$cpus" $$ >/dev/null; fi
 if [[ -n $setup ]]; then
   bash --noprofile --norc -e -u -o pipefail "$setup" || finish setup
 fi
@@ -100,6 +103,7 @@ class NodeProcess:
     def __init__(self, directory: Path, pid: int, mark: str, child: subprocess.Popen[bytes] | None) -> None:
         self.pid = pid
         self.mark = mark
+        self._directory = directory
         self._child = child
         self._status = directory / "exit_status"
         self._output: IO[bytes] = (directory / "output.log").open("rb")
@@ -177,9 +181,10 @@ class NodeProcess:
 
     def _poll_stranger(self) -> int | None:
         try:
-            running = f"{MARK}={self.mark}".encode() in Path(f"/proc/{self.pid}/environ").read_bytes()
+            running = f"{MARK}={self.mark}".encode() in _environment(self.pid)
         except OSError:
-            running = False
+            # Its arguments name its directory; where there is an environment to read, the process is gone.
+            running = not PROCESSES.exists() and str(self._directory) in _arguments(self.pid)
         return None if running else KILLED
 
     def kill(self) -> None:
@@ -193,6 +198,11 @@ class NodeProcess:
         self._output.close()
 
 
+def can_sweep() -> bool:
+    """Return whether this system shows which processes belong to a node, and can limit their resources."""
+    return (PROCESSES / "self" / "environ").exists()
+
+
 def kill_marked(marks: set[str]) -> None:
     """Kill all processes of some nodes, also those that left their group; Linux only.
 
@@ -202,9 +212,21 @@ def kill_marked(marks: set[str]) -> None:
     found = True
     while found:  # once more when something was found: it may have forked in the meantime
         found = False
-        for path in Path("/proc").glob("[0-9]*/environ"):
+        for path in PROCESSES.glob("[0-9]*/environ"):
             with suppress(OSError):
                 environment = path.read_bytes()
                 if any(mark in environment for mark in wanted):
                     os.kill(int(path.parent.name), signal.SIGKILL)
                     found = True
+
+
+def _environment(pid: int) -> bytes:
+    return (PROCESSES / str(pid) / "environ").read_bytes()
+
+
+def _arguments(pid: int) -> str:
+    """Return the command line of a process; empty when there is none."""
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout

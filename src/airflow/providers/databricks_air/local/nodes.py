@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -24,7 +25,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.local.launch import CommandError, Place, prepare
-from airflow.providers.databricks_air.local.node import KILLED, NodeProcess, NodeSpec, kill_marked
+from airflow.providers.databricks_air.local.node import (
+    KILLED,
+    NodeProcess,
+    NodeSpec,
+    can_sweep,
+    kill_marked,
+)
 from airflow.providers.databricks_air.local.submission import command_paths, node_count
 
 if TYPE_CHECKING:
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.workspace import Workspace
 
 __all__ = ["LOST", "Nodes", "Outcome"]
+
+logger = logging.getLogger(__name__)
 
 _TICK = 0.03
 _QUIET = 0.005
@@ -83,6 +92,11 @@ class Nodes:
         self._gate = asyncio.Lock()
         self._released = False
         self._turn = 0
+        if not can_sweep():
+            logger.warning(
+                "This system has no /proc: limits of memory and processors may have no effect, and a process "
+                "that leaves its group may outlive its run"
+            )
 
     @property
     def alive(self) -> int:

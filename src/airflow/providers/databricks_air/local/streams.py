@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LogFaults", "Record", "Stream", "Streams"]
 
 _OPEN_STREAMS = 512
+_CHUNK_SIZE = 4 * 1024 * 1024
 
 
 class Record(NamedTuple):
@@ -86,6 +87,12 @@ class LogFaults:
         return cls(**document)
 
 
+@dataclass
+class _Chunk:
+    first: int
+    size: int = 0
+
+
 class Stream:
     """An append-only file of records and an index of it in memory (16 bytes a line).
 
@@ -100,6 +107,7 @@ class Stream:
         self._times = array("q")
         self._offsets = array("q")
         self._visible: dict[int, float] = {}
+        self._chunks: list[_Chunk] = []
         self._end = 0
         self.consumed = 0
         self._newest = 0
@@ -130,6 +138,30 @@ class Stream:
         self.consumed = max(self.consumed, record["o"])
         self._newest = max(self._newest, record["t"])
         self._serial = max(self._serial, record["i"] + 1)
+        if not record.get("d"):
+            self._note_text(len(record["b"].encode("utf-8", "replace")) + 1)
+
+    def _note_text(self, size: int) -> None:
+        if not self._chunks or self._chunks[-1].size >= _CHUNK_SIZE:
+            self._chunks.append(_Chunk(len(self._times) - 1))
+        self._chunks[-1].size += size
+
+    def chunk_sizes(self) -> list[int]:
+        """Return the bytes of each chunk: the text in pieces of about 4 MiB, cut between lines.
+
+        Chunks only grow, and only the last one does: whatever is late comes last.
+        """
+        return [chunk.size for chunk in self._chunks]
+
+    def chunk(self, index: int) -> bytes:
+        """Return the text of a chunk, all that arrived so far: a line that the endpoint shows late is in it."""
+        first = self._chunks[index].first
+        last = self._chunks[index + 1].first if index + 1 < len(self._chunks) else len(self._times)
+        with self._path.open("rb") as file:
+            file.seek(self._offsets[first])
+            records = [json.loads(file.readline()) for _ in range(first, last)]
+        lines = (record["b"] + "\n" for record in records if not record.get("d"))
+        return "".join(lines).encode("utf-8", "replace")
 
     def extend(self, lines: Iterable[tuple[str, int]], now: float) -> None:
         """Append lines that arrived now.
@@ -158,7 +190,7 @@ class Stream:
             if faults.disorder_every and number % faults.disorder_every == 0 and len(disturbed) > 1:
                 disturbed[-2], disturbed[-1] = disturbed[-1], disturbed[-2]
             if faults.duplicate_every and number % faults.duplicate_every == 0:
-                disturbed.append(dict(record))
+                disturbed.append({**record, "d": True})
         return disturbed
 
     def _write(self, records: list[dict[str, Any]]) -> None:

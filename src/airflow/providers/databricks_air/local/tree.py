@@ -170,6 +170,19 @@ class Tree:
         )
         return self._save(entry)
 
+    def append(self, path: str, content: bytes) -> Entry:
+        """Add to the end of a file, which is made when it is missing; who reads it meanwhile is not disturbed.
+
+        :param path: canonical path; its directory exists.
+        """
+        entry = self._entries.get(path)
+        if entry is None or entry.blob is None:
+            return self.write(path, self._store.write_blob(content), overwrite=True)
+        with self.blob(entry).open("ab") as file:
+            file.write(content)
+        entry.size += len(content)
+        return self._save(entry)
+
     def delete(self, path: object) -> None:
         """Remove an entry and all below it.
 

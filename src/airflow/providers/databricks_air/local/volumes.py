@@ -49,9 +49,13 @@ def volume_path(ws: Workspace, path: object) -> str:
 def check_target(ws: Workspace, path: str, *, overwrite: bool) -> None:
     """Check that a file can be written before its content is taken.
 
+    Below the artifacts of an MLflow run directories come with their files, as MLflow's client expects.
+
     :raises Refusal: 404 without its parent, 409 when something is there.
     """
     parent = ws.volumes.find(parent_of(path))
+    if parent is None and ws.mlflow.keeps(path):
+        parent = ws.volumes.mkdirs(parent_of(path))
     if parent is None or parent.kind != "DIRECTORY":
         raise missing(f"The parent folder ({parent_of(path)}) does not exist.")
     old = ws.volumes.find(path)
