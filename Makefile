@@ -56,7 +56,7 @@ Do one of these, then type the same command again:
 endef
 export NO_PYTHON
 
-.PHONY: help venv demo test test-long test-chaos check format lock provider-info clean \
+.PHONY: help venv demo test test-long test-chaos bench check format lock provider-info clean \
 	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
 
 help:  ## List the targets
@@ -81,6 +81,11 @@ test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done  ## The chao
 		[ $$leg = stock ] && what='--stock --cause kill-at-submit --cause eviction' || what=''; \
 		.venv/$$leg/bin/python -W ignore -m tests.story.chaos $$what --records .cache/chaos/$$leg.json || failed=1; \
 	done; $(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
+
+# Each says what it misses; the target fails if any of them does.
+bench: .venv/newest/.done  ## The benchmarks, ours beside the peer where there is one (network, once)
+	@failed=0; for file in benchmarks/*.py; do \
+		echo "== $$file"; $(BIN)/python -W ignore $$file || failed=1; done; exit $$failed
 
 check: .venv/newest/.done  ## Format, lint, types, import walls, docs; offline
 	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target \

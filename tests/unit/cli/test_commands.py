@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from airflow.providers import databricks_air
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
 from airflow.providers.databricks_air.run.schema_paths import all_fields
@@ -155,6 +157,38 @@ def test_result_that_is_not_valid_is_told(tmp_path: Path, capsys: pytest.Capture
     captured = capsys.readouterr()
     assert "num_accelerators: 8" in captured.out
     assert "experiment_name: 'a b' may only hold" in captured.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
+@pytest.mark.parametrize("command", [("validate",), ("validate", "--output", "json"), ("convert",)])
+def test_any_name_on_any_terminal(tmp_path: Path, encoding: str, command: tuple[str, ...]) -> None:
+    """A file name that is no text, and a terminal that cannot show an ellipsis, leave no traceback."""
+    name = os.fsencode(tmp_path) + b"/a\xff\nb: 1.yaml"
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(
+            "experiment_name: a\ncommand: |\n  echo …\n"
+            "compute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\nparameters: {é: 1}\n"
+        )
+    package = Path(databricks_air.__file__).parent
+    done = subprocess.run(
+        [sys.executable, package, *command, name],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert b"Traceback" not in done.stderr
+    if command == ("convert",):
+        assert done.returncode == 0
+        assert "echo …".encode() in done.stdout
+        assert set(yaml.safe_load(done.stdout)) == {"experiment_name", "command", "compute", "parameters"}
+
+
+def test_closed_output_is_no_error(tmp_path: Path) -> None:
+    """A command whose standard output is closed still has its exit code."""
+    (tmp_path / "a.yaml").write_text("a: 1")
+    script = f"{sys.executable} {Path(databricks_air.__file__).parent} validate {tmp_path}/a.yaml >&-"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_closed_pipe_is_no_error() -> None:

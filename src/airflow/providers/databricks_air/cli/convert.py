@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # It becomes a file, whatever the terminal can show.
+        sys.stdout.reconfigure(encoding="utf-8")
     print(result.text, end="")
     for note in result.notes:
         what = "is not carried over" if note.lost else "to check"

@@ -24,7 +24,7 @@ from typing import Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-from airflow.providers.databricks_air.cli.parser import COMMANDS, Command
+from airflow.providers.databricks_air.cli.parser import COMMANDS, Command, perform
 
 __all__ = ["GROUP", "get_cli_commands"]
 
@@ -56,7 +56,7 @@ def _action(name: str, command: Command) -> ActionCommand:
     import_module(command.module).configure(arguments)
 
     def run(args: argparse.Namespace) -> None:
-        sys.exit(import_module(command.module).run(args))
+        sys.exit(perform(import_module(command.module).run, args))
 
     return ActionCommand(
         name=name, help=command.help, func=run, args=tuple(arguments.written), epilog=arguments.epilog

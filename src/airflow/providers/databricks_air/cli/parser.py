@@ -15,13 +15,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "main", "perform"]
 
 _PACKAGE = "airflow.providers.databricks_air"
 
@@ -67,10 +68,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     only = arguments[0] if arguments and arguments[0] in COMMANDS else None
     args = build_parser(only=only).parse_args(arguments)
+    return perform(args.run, args)
+
+
+def perform(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run one command on whatever its output goes to, and return its exit code.
+
+    :param run: of the command's module.
+    :param args: its arguments.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal cannot show, or a file name holds that is no text, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = int(args.run(args))
+        code = int(run(args))
         # What is still in the buffer meets a closed pipe here rather than at the interpreter's exit.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except BrokenPipeError:
         # The reader (`… | head`) has seen enough; Python must not complain about it again at exit.

@@ -39,7 +39,7 @@ from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
-from airflow.providers.databricks_air.operators.config_source import read_config
+from airflow.providers.databricks_air.operators.config_source import read_config, render
 from airflow.providers.databricks_air.operators.interruption import Interruption, recover
 from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
 from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
@@ -193,6 +193,11 @@ class AirRunOperator(BaseOperator):
             return self._finish(self._ending_of(run_id, why, message, stream), nodes)
         except ENDS_TASK as error:
             raise task_error(error) from None
+
+    def render_template(self, content: Any, context: Context, *options: Any, **named: Any) -> Any:
+        """Render as Airflow does, also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
+        airflow = super().render_template
+        return render(content, lambda part: airflow(part, context, *options, **named))
 
     def dry_run(self) -> None:
         """Print what a launch would upload and submit; nothing is sent but reads.

@@ -14,19 +14,39 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirConfigError
+from airflow.providers.databricks_air.run.config import RunConfig
+from airflow.providers.databricks_air.run.containers import SECRET_VARIABLE
 from airflow.providers.databricks_air.run.load import load_run_config
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow.providers.databricks_air.operators.air import AirRunOperator
-    from airflow.providers.databricks_air.run.config import RunConfig
 
-__all__ = ["read_config"]
+__all__ = ["read_config", "render"]
+
+_TEMPLATE = re.compile(r"\{[{%#]")
+
+
+def render(content: Any, airflow: Callable[[Any], Any]) -> Any:
+    """Render the templates in *content*, also in the texts of a ``RunConfig``.
+
+    ``{{secrets/scope/key}}`` in a container's variables is the platform's own and stays as it is.
+
+    :param content: what a Dag author wrote for a template field, or a part of it.
+    :param airflow: renders what it is given as Airflow does.
+    """
+    if isinstance(content, RunConfig):
+        return content.with_texts(lambda text: render(text, airflow) if _TEMPLATE.search(text) else text)
+    if isinstance(content, str):
+        content = SECRET_VARIABLE.sub(r"{% raw %}\g<0>{% endraw %}", content)
+    return airflow(content)
 
 
 def read_config(operator: AirRunOperator, context: Context) -> tuple[RunConfig, Path]:

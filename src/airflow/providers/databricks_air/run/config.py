@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 from airflow.providers.databricks_air.run.code_source import CodeSource, GitRef, resolve_root
 from airflow.providers.databricks_air.run.compute import Compute, node_count
 from airflow.providers.databricks_air.run.containers import Container, ContainerVariables, container_conflicts
-from airflow.providers.databricks_air.run.document import MapNode, from_python
+from airflow.providers.databricks_air.run.document import MapNode, from_python, map_texts
 from airflow.providers.databricks_air.run.environment import DockerImage, Environment
 from airflow.providers.databricks_air.run.errors import FieldError
 from airflow.providers.databricks_air.run.model import REQUIRED, ConfigModel, Conflict, is_set
@@ -208,6 +208,21 @@ class RunConfig(ConfigModel):
         Values stand as their author wrote them, not as they are submitted.
         """
         return write_yaml(self.document())
+
+    def __str__(self) -> str:
+        """Return the effective document, which is what Airflow shows of a configuration."""
+        return self.to_yaml()
+
+    def with_texts(self, change: Callable[[str], Any]) -> RunConfig:
+        """Return a copy to load again, whose document has other texts; its fields stay the old ones.
+
+        :param change: returns what to put in the place of a text.
+        """
+        copy = super().model_copy()
+        document = map_texts(self.document(), change)
+        assert isinstance(document, MapNode)
+        copy._document = document
+        return copy
 
     def document(self) -> MapNode:
         """Return the effective document: the one that was loaded, or one made of the fields that were set."""

@@ -18,7 +18,7 @@ import datetime as dt
 import math
 import numbers
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
@@ -39,6 +39,7 @@ __all__ = [
     "Scalar",
     "from_python",
     "locate",
+    "map_texts",
     "path_text",
     "plain",
     "scalar_text",
@@ -188,6 +189,26 @@ def from_python(value: Any, origin: Origin = _NOWHERE, path: Path = (), budget: 
     scalar = _python_scalar(value, origin, path)
     budget.spend(1, len(scalar.text))
     return scalar
+
+
+def map_texts(node: Node, change: Callable[[str], Any]) -> Node:
+    """Return a document with other texts; keys and what is no text stay as they are.
+
+    :param node: the document.
+    :param change: returns what to put in the place of a text.
+    """
+    if isinstance(node, MapNode):
+        entries = {
+            text: Entry(entry.key, map_texts(entry.node, change), entry.origin)
+            for text, entry in node.entries.items()
+        }
+        return MapNode(entries, node.origin)
+    if isinstance(node, ListNode):
+        return ListNode([map_texts(item, change) for item in node.items], node.origin)
+    if not isinstance(node.value, str):
+        return node
+    changed = change(node.value)
+    return node if changed == node.value else from_python(changed, node.origin)
 
 
 def _python_mapping(value: Mapping[Any, Any], origin: Origin, path: Path, budget: Budget) -> MapNode:

@@ -38,7 +38,8 @@ def convert_file(path: Path) -> Conversion:
     composer = Composer()
     document = composer.file(path)
     mistakes = list(composer.mistakes)
-    draft = Draft(path.name)
+    # The name stands in a comment of one line.
+    draft = Draft(path.name if path.name.isprintable() else ascii(path.name))
     if is_mosaic(document):
         from_mosaic(document, draft)
     else:
