@@ -50,7 +50,9 @@ class Mutation:
         """The guard as a command."""
         if self.guard[0] == "--cause":
             return [sys.executable, "-m", "tests.story.chaos", "--trials", "1", "--slots", "1", *self.guard]
-        return [sys.executable, "-m", "pytest", "-q", "-x", *self.guard]
+        # A guard may fail by waiting for ever.
+        limit = ("--timeout=60", "--timeout-method=thread")
+        return [sys.executable, "-m", "pytest", "-q", "-x", *limit, *self.guard]
 
 
 MUTATIONS = (
@@ -94,11 +96,7 @@ MUTATIONS = (
         "operators/air.py",
         "deadline = time.time() + self.execution_timeout.total_seconds()",
         "deadline = None",
-        (
-            "--timeout=60",
-            "--timeout-method=thread",
-            "tests/story/test_first_run.py::test_execution_timeout_of_a_deferred_task_is_a_timeout",
-        ),
+        ("tests/story/test_first_run.py::test_execution_timeout_of_a_deferred_task_is_a_timeout",),
     ),
 )
 

@@ -169,14 +169,12 @@ CAUSES: tuple[Cause, ...] = (
         "mark-detached",
         'a user marks the task as failed, and the operator has ``on_kill="detach"``',
         Outcome("Stays alive; ending it is up to you.", task="failed", result=False, alive=1),
-        trials=2,
         shape="detached",
     ),
     Cause(
         "clear-adopted",
         'a user clears the task while its run is alive, and the operator has ``on_clear="adopt"``',
         FOLLOWED,
-        trials=2,
         shape="adopting",
     ),
     Cause(
@@ -242,7 +240,6 @@ CAUSES: tuple[Cause, ...] = (
         "one of ten mapped tasks loses its process",
         Outcome("Each index has a run of its own. The next try of the killed one follows its run.", runs=10),
         modes=("sync", "deferrable"),
-        trials=2,
         shape="mapped",
     ),
     Cause(

@@ -131,7 +131,8 @@ class Chaos:
 
     def _record(self, trial: Trial) -> dict[str, Any]:
         """Count once more, now that much time has passed: a late duplicate must not be missed."""
-        return _result(trial)
+        # What may stay alive ends with the server, which an outage of a later trial stops.
+        return _verdict(trial) if trial.expected.alive else _result(trial)
 
 
 def _until_reached(trial: Trial, disturbance: Disturbance) -> None:
@@ -185,6 +186,10 @@ def _result(trial: Trial) -> dict[str, Any]:
         trial.count()
     except Exception as error:  # noqa: BLE001 - a trial that cannot be counted is a wrong one
         trial.observed.error = trial.observed.error or f"{type(error).__name__}: {error}"[:600]
+    return _verdict(trial)
+
+
+def _verdict(trial: Trial) -> dict[str, Any]:
     return {
         "cause": trial.cause.key,
         "mode": trial.mode,

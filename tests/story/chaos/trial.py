@@ -83,7 +83,8 @@ class Trial:
     @property
     def name(self) -> str:
         """The id of the Dag run and the name of the experiment."""
-        return f"{self.cause.key}-{self.mode}-{self.number}{'-stock' if self.stock else ''}"
+        # No name is the beginning of another one: runs are found by it.
+        return f"{self.cause.key}-{self.mode}{'-stock' if self.stock else ''}-{self.number:03d}"
 
     @property
     def key(self) -> TaskKey:
