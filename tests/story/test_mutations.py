@@ -96,6 +96,7 @@ MUTATIONS = (
         "deadline = None",
         (
             "--timeout=60",
+            "--timeout-method=thread",
             "tests/story/test_first_run.py::test_execution_timeout_of_a_deferred_task_is_a_timeout",
         ),
     ),

@@ -47,19 +47,26 @@ def trials(documents: Iterable[dict[str, Any]]) -> str:
     """
     found = list(documents)
     records = sorted((r for one in found for r in one["records"]), key=_order)
-    rows = [["Cause", "Mode", "Airflow", "Trials", "Duplicates", "Orphans", "Wrong outcomes"]]
+    rows = [["Cause", "Mode", "Airflow", "Trials", "Duplicates", "Orphans", "Wrong outcomes", "Known gap"]]
     for key, group in groupby(records, key=_order):
         cell = list(group)
         name = f"{cell[0]['cause']}{' (stock operator)' if key[0] else ''}"
         counts = [sum(r[fault] for r in cell) for fault in ("duplicates", "orphans", "wrong")]
+        counts.append(0 if key[0] else sum(_left_alive(r) for r in cell))
         rows.append([name, cell[0]["mode"], cell[0]["leg"], str(len(cell)), *map(str, counts)])
     seeds = ", ".join(f"{AIRFLOW[one['leg']]}: {one['seed']}" for one in found)
-    return f"{NOTICE}Seeds: {seeds}.\n\n" + _table(rows, [30, 14, 10, 10, 12, 10, 14])
+    return f"{NOTICE}Seeds: {seeds}.\n\n" + _table(rows, [26, 14, 10, 8, 12, 10, 10, 10])
 
 
 def _order(record: dict[str, Any]) -> tuple[bool, int, int, int]:
     place = CAUSES.index(cause(record["cause"]))
     return record["stock"], place, MODES.index(record["mode"]), LEGS.index(record["leg"])
+
+
+def _left_alive(record: dict[str, Any]) -> int:
+    """Return how many runs stayed alive where nobody could end them, as the row says."""
+    allowed = cause(record["cause"]).expected(record["mode"], record["leg"]).alive
+    return min(int(record["alive"]), allowed)
 
 
 def _sentence(row: Cause) -> str:

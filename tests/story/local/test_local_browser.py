@@ -108,7 +108,7 @@ def test_a_small_training(air: LocalAirRuntime, client: Client, tmp_path: Path) 
     assert page.count("<polyline") == 2
     assert "experiment_name: line" in page
     assert "step 39  loss 0.0" in page
-    _picture(tmp_path, run["run_page_url"], "run", 1130)
+    _picture(tmp_path, run["run_page_url"], "run", 1290)
 
 
 def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None
 
     assert "rank 0: the sum over 2 nodes is 3" in page
     assert "rank 1: sent 2 to 127.0.0.1" in page
-    _picture(tmp_path, run["run_page_url"], "nodes", 620)
+    _picture(tmp_path, run["run_page_url"], "nodes", 880)
 
 
 def test_lines_appear_while_the_page_is_open(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:

@@ -15,11 +15,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.local.scenario import Scenario
 from tests.story.local.conftest import ALONE, ServerProcess
 
 
@@ -146,13 +151,81 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, servers: list[ServerProcess]) -> 
     assert not any(os.path.exists(f"/proc/{pid}") and _alive(pid) for pid in pids)
 
 
-def test_a_wrong_option_is_one_line() -> None:
-    """Wrong options end with status 2 and one line that names them."""
-    command = [sys.executable, *ALONE]
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "0.0.0.0"], "--i-know"),
+        (["--host", "192.0.2.1", "--i-know"], "192.0.2.1:0"),
+        (["--secret", "novalue"], "error: --secret 'novalue': must read SCOPE/KEY=VALUE"),
+        (["--secrets", "nowhere"], "error: --secrets nowhere: No such file"),
+        (["--port", "65536"], "--port: '65536': must be a number from 0 to 65535"),
+        (["--memory", "0G"], "--memory: '0G'"),
+        (["--cpus", "0"], "--cpus: '0': must be a number that is at least 1"),
+        (["--latency", "nan"], "--latency: 'nan'"),
+        (["--speed", "10"], "--clock virtual"),
+        (["--user", ""], "--user: must not be empty"),
+        (["--state-dir", __file__], "cannot serve on 127.0.0.1:0"),
+        (["--faults", "nowhere"], "--faults nowhere: No such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line(options: list[str], words: str) -> None:
+    """Wrong options end with status 2 and a last line that names them."""
+    done = subprocess.run(
+        [sys.executable, *ALONE, *options], capture_output=True, text=True, check=False, timeout=30
+    )
 
-    public = subprocess.run([*command, "--host", "0.0.0.0"], capture_output=True, text=True, check=False)
-    secret = subprocess.run([*command, "--secret", "novalue"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
-    assert (public.returncode, secret.returncode) == (2, 2)
-    assert "--i-know" in public.stderr.splitlines()[-1]
-    assert secret.stderr.splitlines()[-1] == "error: --secret 'novalue': must read SCOPE/KEY=VALUE"
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("faults: [", "line 1: expected"),
+        ("just text", "must be a list of faults, or a mapping"),
+        ("falts: []", "'falts': not one of faults"),
+        ("faults: 5", "'faults': 5 must be a list"),
+        ("[{path: '*', then: explode}]", "'explode' is not one of"),
+        ("[{path: '*', delay: -1}]", "fault field 'delay': -1 must be 0 or more"),
+        ("behaviours: [{attempts: [{outcome: fails}]}]", "'fails' is no state such as FAILED"),
+        ("behaviours: [{attempts: [{after: -1}]}]", "'after': -1 must be a number of seconds, not negative"),
+        ("behaviours: [{attempts: [{metrics: {loss: much}}]}]", "'loss': 'much' must be a number"),
+        ("behaviours: [{attempts: [{hold: [5]}]}]", "hold: 5 must be a mapping"),
+        ("logs: {late: soon}", "log fault field 'late'"),
+        ("config_errors: [1]", "config_errors: 1 must be a mapping"),
+    ],
+)
+def test_a_broken_file_of_faults(tmp_path: Path, text: str, words: str) -> None:
+    """A file of faults that cannot be is refused with its name, the field, the value and the rule."""
+    file = tmp_path / "faults.yaml"
+    file.write_text(text)
+
+    with pytest.raises(ValueError, match=re.escape(f"--faults {file}: ")) as caught:
+        Scenario.load(file)
+
+    assert words in str(caught.value)
+
+
+def test_one_server_for_a_directory(tmp_path: Path, servers: list[ServerProcess]) -> None:
+    """A second server on a directory is refused while the first lives, however the first ends."""
+    first = ServerProcess(tmp_path)
+    servers.append(first)
+    command = [sys.executable, *ALONE, "--state-dir", str(tmp_path)]
+
+    second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert second.returncode == 2
+    assert "another local AI Runtime uses this directory" in second.stderr
+    first.kill()
+    servers.append(ServerProcess(tmp_path))
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """A port that is taken is an error, and so is one that cannot be."""
+    with LocalAirRuntime(tmp_path / "a") as air:
+        port = int(air.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            LocalAirRuntime(tmp_path / "b", port=port).start()
+    with pytest.raises(ValueError, match="port: 65536"):
+        LocalAirRuntime(port=65536)

@@ -24,7 +24,7 @@ import pytest
 from airflow.providers.databricks_air.local import LocalAirRuntime, node
 from airflow.providers.databricks_air.local.node import KILLED, MARK, NodeProcess, NodeSpec
 from tests.story.local.conftest import Client
-from tests.story.local.test_local_death import _until
+from tests.story.local.test_local_death import _alive, _until
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_runs_and_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         pid = int(client.logs(endless)[0])
 
     assert (run["state"]["result_state"], lines) == ("SUCCESS", ["done"])
-    assert not os.path.exists(f"/proc/{pid}")
+    assert _until(lambda: not _alive(pid))
     assert [record.message.partition(":")[0] for record in caplog.records if "/proc" in record.message] == [
         "This system has no /proc"
     ]

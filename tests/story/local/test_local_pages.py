@@ -56,6 +56,51 @@ def test_the_page_of_a_run(air: LocalAirRuntime, client: Client) -> None:
     assert (303, f"/jobs/runs/{run['run_id']}") == (moved.status, moved.headers["Location"])
 
 
+def test_files_of_a_run(client: Client) -> None:
+    """The page lists the artifacts of the last attempt; they are shown as text or kept, never run."""
+    client.air.on("demo").succeeds(logs=["<b>a line</b>"])
+    run_id = client.submit()
+    run = client.wait(run_id)
+    output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][0]["run_id"]).json
+    mlflow_run = output["ai_runtime_task_output"]["mlflow_run_id"]
+    target = {"run_id": mlflow_run, "path": ["a page.html"]}
+    made = client.send("POST", "/api/2.0/mlflow/artifacts/credentials-for-write", target).json
+    url = made["credential_infos"][0]["signed_uri"].removeprefix(client.air.url)
+    assert client.send("PUT", url, b"<script>alert(1)</script>", Authorization="").status == 200
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+    links = re.findall(r"href='(/jobs/runs/\d+/artifacts/[^']+)'", page)
+
+    log, html = (client.send("GET", link, Authorization="") for link in links)
+    assert (log.body, log.headers["Content-Type"]) == (b"<b>a line</b>\n", "text/plain; charset=utf-8")
+    assert html.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20page.html"
+    assert all(answer.headers["Content-Security-Policy"].startswith("sandbox") for answer in (log, html))
+    for wrong in ("nothing", "../a", "..%2F..%2Fstate.db", ""):
+        answer = client.send("GET", f"{links[0].partition('logs')[0]}{wrong}", Authorization="")
+        assert answer.status in {400, 404}, wrong
+
+
+def test_the_list(client: Client) -> None:
+    """The list says how many runs are in which state, what they run on and why they wait or failed."""
+    assert "No runs yet" in _page(client, "/")
+    client.air.on("waits").waits(status="Waiting for GPU compute capacity")
+    client.air.on("fails").fails(message="GPU fell off the bus")
+    client.submit(name="waits", accelerator="GPU_8xH100", count=16)
+    for _ in range(2):
+        client.wait(client.submit(name="fails"))
+
+    page = _page(client, "/")
+
+    for text in (
+        "FAILED</span> 2<",
+        "PENDING</span> 1<",
+        "16 × H100, 2 nodes",
+        "Waiting for GPU compute capacity",
+    ):
+        assert text in page
+    assert page.count("GPU fell off the bus") == 2
+
+
 def test_what_a_run_prints_is_text(client: Client) -> None:
     """Nothing of a run becomes markup: its lines, its names, its configuration."""
     evil = "<script>alert(1)</script>"

@@ -201,6 +201,9 @@ EVERYTHING: dict[str, Any] = {
     "session_token": "x",
     "parts": [{}],
     "experiment_ids": ["1"],
+    "filter": "metrics.a > 1 AND run_name LIKE 'a%'",
+    "order_by": ["metrics.a DESC"],
+    "max_results": 5,
     "metrics": [{"key": "a", "value": 1}],
     "access_control_list": [{}],
     "content": "eA==",
@@ -248,6 +251,9 @@ class Fuzzer:
             "experiment_id",
             "docker_image_url",
             "expire_time",
+            "filter",
+            "order_by",
+            "max_results",
         ]
         pairs = [f"{self._random.choice(names)}={self._text()}" for _ in range(self._random.randrange(4))]
         return f"?{'&'.join(pairs)}" if pairs else ""

@@ -86,6 +86,7 @@ def test_ids_are_never_given_twice(tmp_path: Path) -> None:
     """A store that was opened again goes on with greater numbers."""
     first = Store(tmp_path)
     given = [first.next_id() for _ in range(1500)]
+    first.close()
 
     second = Store(tmp_path)
 

@@ -77,18 +77,39 @@ def read_all(service: BadService, *, resume: float, interval: float) -> list[lis
     return polls
 
 
+MISFORTUNES = {
+    "records": feeds(),
+    "seed": st.integers(0, 2**32),
+    "resume": st.sampled_from([0.0, 0.2, 1.0]),
+    "misfortune": st.sampled_from([0.0, 0.1, 0.3]),
+    "interval": st.sampled_from([1.0, 2.0, 5.0]),
+}
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    records=feeds(),
-    seed=st.integers(0, 2**32),
-    resume=st.sampled_from([0.0, 0.2, 1.0]),
-    misfortune=st.sampled_from([0.0, 0.1, 0.3]),
-    interval=st.sampled_from([1.0, 2.0, 5.0]),
-)
+@given(**MISFORTUNES)
 def test_every_line_comes_exactly_once(
     records: Feeds, seed: int, resume: float, misfortune: float, interval: float
 ) -> None:
     """Late, duplicate, shuffled, nameless, failing, empty and overlapping: each line is printed once."""
+    check_that_every_line_comes_once(records, seed, resume, misfortune, interval)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**MISFORTUNES)
+def test_every_line_comes_exactly_once_in_thousands_of_cases(
+    records: Feeds, seed: int, resume: float, misfortune: float, interval: float
+) -> None:
+    """The same in many more cases: the rarest faults need a hundred lines and three coincidences."""
+    check_that_every_line_comes_once(records, seed, resume, misfortune, interval)
+
+
+def check_that_every_line_comes_once(
+    records: Feeds, seed: int, resume: float, misfortune: float, interval: float
+) -> None:
+    """Read to the end and compare with what was written."""
     service = BadService(records, Random(seed), misfortune)
 
     lines = [line for each in read_all(service, resume=resume, interval=interval) for line in said(each)]

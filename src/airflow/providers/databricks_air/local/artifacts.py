@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.wire import Request
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["ROUTES", "chunk_name", "log_directory"]
+__all__ = ["ROUTES", "artifact_files", "chunk_name", "log_directory", "read_artifact"]
 
 
 def list_artifacts(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def list_artifacts(ws: Workspace, request: Request) -> dict[str, Any]:
     run = ws.mlflow.run(request.text("run_id"))
     path = request.text("path", "").strip("/")
     found: dict[str, dict[str, Any]] = {}
-    for name, size in _files(ws, run["info"]["run_id"]):
+    for name, size in artifact_files(ws, run["info"]["run_id"]):
         if path and not name.startswith(f"{path}/"):
             continue
         head, _, rest = name[len(path) + 1 if path else 0 :].partition("/")
@@ -73,13 +73,10 @@ def _credential(ws: Workspace, run_id: str, path: str) -> dict[str, Any]:
 def read_signed(ws: Workspace, request: Request) -> Any:
     """Answer the signed URL of an artifact; it is its own credential."""
     run_id, path = _signed(ws, request)
-    text = _chunk(ws, run_id, path)
-    if text is not None:
-        return text
-    entry = ws.artifacts.find(f"/{run_id}/{path}")
-    if entry is None or entry.blob is None:
+    reply = read_artifact(ws, run_id, path)
+    if reply is None:
         raise missing(f"The specified key does not exist: {path[:300]}")
-    return Reply(200, file=ws.artifacts.blob(entry), headers={"Content-Type": "application/octet-stream"})
+    return reply
 
 
 def write_signed(ws: Workspace, request: Request) -> Reply:
@@ -97,6 +94,30 @@ def _signed(ws: Workspace, request: Request) -> tuple[str, str]:
         raise missing("The signature does not match")
     run = ws.mlflow.run(request.params["run_id"])
     return str(run["info"]["run_id"]), request.params["path"].strip("/")
+
+
+def read_artifact(ws: Workspace, mlflow_run_id: str, path: str) -> Reply | None:
+    """Return a file of an MLflow run as an answer, wherever it lies; nothing when there is none.
+
+    :param path: relative to the run's artifacts.
+    :raises Refusal: when it climbs.
+    """
+    headers = {"Content-Type": "application/octet-stream"}
+    volume = on_volume(ws.mlflow.run(mlflow_run_id)["info"]["artifact_uri"])
+    text = None if volume else _chunk(ws, mlflow_run_id, path)
+    if text is not None:
+        return Reply(200, text, headers)
+    tree = ws.volumes if volume else ws.artifacts
+    entry = tree.find(f"{volume or f'/{mlflow_run_id}'}/{path}")
+    if entry is None or entry.blob is None:
+        return None
+    return Reply(200, file=tree.blob(entry), headers=headers)
+
+
+def artifact_files(ws: Workspace, mlflow_run_id: str) -> Iterator[tuple[str, int]]:
+    """Return the artifacts of an MLflow run, wherever they lie: paths relative to its root, and sizes."""
+    volume = on_volume(ws.mlflow.run(mlflow_run_id)["info"]["artifact_uri"])
+    return ws.volumes.files(volume) if volume else _files(ws, mlflow_run_id)
 
 
 def _files(ws: Workspace, mlflow_run_id: str) -> Iterator[tuple[str, int]]:

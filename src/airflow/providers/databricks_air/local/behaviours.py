@@ -14,27 +14,33 @@
 
 from __future__ import annotations
 
+import math
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.local.mlflow import SPECIAL_VALUES
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.runs import Run
 
 __all__ = ["Behaviours", "check_plan"]
 
+_SECONDS = (int, float)
+_STATE = re.compile("[A-Z_]+")
 _PLAN = {
     "id": str,
     "experiment": str,
     "attempts": list,
     "times": int,
-    "retry_wait": (int, float),
-    "cancel_after": (int, float),
+    "retry_wait": _SECONDS,
+    "cancel_after": _SECONDS,
 }
 _SCRIPT = {
-    "hold": list, "outcome": str, "after": (int, float), "message": str, "code": str, "exit_code": int,
+    "hold": list, "outcome": str, "after": _SECONDS, "message": str, "code": str, "exit_code": int,
     "node": int, "logs": list, "metrics": dict, "params": dict, "state": str,
 }  # fmt: skip
-_STEP = {"state": str, "seconds": (int, float), "message": str, "status": str, "code": str}
+_STEP = {"state": str, "seconds": _SECONDS, "message": str, "status": str, "code": str}
 
 
 class Behaviours:
@@ -82,9 +88,20 @@ def check_plan(plan: dict[str, Any]) -> None:
     """
     _check(plan, _PLAN, "behaviour")
     for script in plan.get("attempts", ()):
-        _check(script, _SCRIPT, "attempt")
-        for step in script.get("hold", ()):
-            _check(step, _STEP, "hold")
+        _check_script(script)
+
+
+def _check_script(script: dict[str, Any]) -> None:
+    _check(script, _SCRIPT, "attempt")
+    for name in ("outcome", "state"):
+        if name in script and not _STATE.fullmatch(script[name]):
+            raise ValueError(f"attempt field {name!r}: {script[name]!r} is no state such as FAILED")
+    for key, values in script.get("metrics", {}).items():
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, bool) or not (isinstance(value, (int, float)) or value in SPECIAL_VALUES):
+                raise ValueError(f"attempt field 'metrics': {key!r}: {value!r} must be a number")
+    for step in script.get("hold", ()):
+        _check(step, _STEP, "hold")
 
 
 def _check(document: object, known: dict[str, Any], what: str) -> None:
@@ -95,3 +112,5 @@ def _check(document: object, known: dict[str, Any], what: str) -> None:
             raise ValueError(f"{what} field {name!r}: not one of {', '.join(known)}")
         if not isinstance(value, known[name]):
             raise ValueError(f"{what} field {name!r}: {value!r} is of the wrong type")
+        if known[name] is _SECONDS and (isinstance(value, bool) or not 0 <= value < math.inf):
+            raise ValueError(f"{what} field {name!r}: {value!r} must be a number of seconds, not negative")

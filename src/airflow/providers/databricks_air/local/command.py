@@ -35,7 +35,7 @@ _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
+    parser.add_argument("--port", type=_port, default=0, help="port; 0 takes a free one (default)")
     parser.add_argument(
         "--state-dir", type=Path, help="where runs, files and logs are kept (default: temporary)"
     )
@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="install what runs ask for, into kept environments",
     )
     parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
-    parser.add_argument("--cpus", type=int, default=0, help="processors for each node (default: all)")
+    parser.add_argument("--cpus", type=_count, default=0, help="processors for each node (default: all)")
     parser.add_argument(
         "--requirements-notice",
         action="store_true",
@@ -77,6 +77,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; return 2 for wrong options."""
+    if args.speed and args.clock != "virtual":
+        return _fail("--speed: only a virtual clock has one; add --clock virtual")
+    if not args.user.strip():
+        return _fail("--user: must not be empty")
     try:
         secrets = _secrets([*_lines(args.secrets), *args.secret])
         _check_host(args.host, args.i_know)
@@ -138,9 +142,23 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 0 to 65535")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number < 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is at least 1")
+    return number
+
+
 def _size(text: str) -> int:
     number, unit = text[:-1], text[-1:].upper()
-    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+    if unit not in _UNITS or not number.isascii() or not number.isdigit() or not int(number):
         raise argparse.ArgumentTypeError(
             f"{text!r}: must be a number and one of {', '.join(_UNITS)}, such as 4G"
         )

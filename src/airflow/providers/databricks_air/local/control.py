@@ -23,6 +23,7 @@ from airflow.providers.databricks_air.local.router import Route
 from airflow.providers.databricks_air.local.runs import run_json
 from airflow.providers.databricks_air.local.streams import LogFaults
 from airflow.providers.databricks_air.local.submission import node_count
+from airflow.providers.databricks_air.local.validate import check_config_errors
 from airflow.providers.databricks_air.local.wire import decimal, integer, refuse
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def set_log_faults(ws: Workspace, request: Request) -> None:
 
 def set_config_errors(ws: Workspace, request: Request) -> None:
     """``POST /local/config-errors``: ``{"errors": [{"path", "message", "code"}]}`` for config:validate."""
-    errors = request.json().get("errors", [])
-    if not isinstance(errors, list):
-        raise refuse("errors must be an array")
-    ws.config_errors = errors
+    try:
+        ws.config_errors = check_config_errors(request.json().get("errors", []))
+    except ValueError as error:
+        raise refuse(str(error)) from None
 
 
 def add_behaviour(ws: Workspace, request: Request) -> None:

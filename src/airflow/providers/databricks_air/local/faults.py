@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -82,11 +83,17 @@ class Fault:
         if "path" not in document:
             raise ValueError("fault field 'path': is required, for example '*/jobs/runs/submit'")
         fault = cls(**document)
-        if fault.then not in THEN:
-            raise ValueError(f"fault field 'then': {fault.then!r} is not one of {', '.join(THEN)}")
-        if not 100 <= fault.status <= 599:
-            raise ValueError(f"fault field 'status': {fault.status} is not an HTTP status")
+        fault._check()
         return fault
+
+    def _check(self) -> None:
+        if self.then not in THEN:
+            raise ValueError(f"fault field 'then': {self.then!r} is not one of {', '.join(THEN)}")
+        if not 100 <= self.status <= 599:
+            raise ValueError(f"fault field 'status': {self.status} is not an HTTP status")
+        for name, least in (("skip", 0), ("times", -1), ("delay", 0)):
+            if not least <= getattr(self, name) < math.inf:
+                raise ValueError(f"fault field {name!r}: {getattr(self, name)} must be {least} or more")
 
     def matches(self, method: str, path: str) -> bool:
         """Return whether a request is one of those it is about."""

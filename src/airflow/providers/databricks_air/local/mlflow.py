@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.store import Store
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["Mlflow", "on_volume", "pairs"]
+__all__ = ["SPECIAL_VALUES", "Mlflow", "on_volume", "pairs"]
 
 _STATUS = {"SUCCESS": "FINISHED", "CANCELED": "KILLED", "TIMEDOUT": "KILLED"}
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+SPECIAL_VALUES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class Mlflow:
@@ -228,7 +228,7 @@ def _point(metric: object) -> tuple[str, float, int, int]:
         raise refuse("A metric needs a key")
     try:
         value = metric["value"]
-        number = _SPECIAL[value] if value in _SPECIAL else float(value)
+        number = SPECIAL_VALUES[value] if value in SPECIAL_VALUES else float(value)
         timestamp, step = int(metric.get("timestamp") or 0), int(metric.get("step") or 0)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise refuse(f"Metric '{metric['key'][:250]}' needs a numeric value, timestamp and step") from None

@@ -10,16 +10,28 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""The pages for people: all runs, and one run with its attempts, logs, files and metrics."""
+"""A page for people: the runs, and one run with its attempts, logs, configuration and metrics."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime, timezone
+import math
+from collections import Counter
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from airflow.providers.databricks_air.local.artifacts import artifact_files, read_artifact
+from airflow.providers.databricks_air.local.document import (
+    document,
+    facts,
+    moment,
+    seconds,
+    shown_json,
+    size,
+    state,
+    table,
+)
 from airflow.providers.databricks_air.local.plot import plot
 from airflow.providers.databricks_air.local.router import Route
 from airflow.providers.databricks_air.local.submission import command_paths, node_count
@@ -27,8 +39,6 @@ from airflow.providers.databricks_air.local.tree import parent_of
 from airflow.providers.databricks_air.local.wire import Refusal, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.providers.databricks_air.local.runs import Attempt, Run
     from airflow.providers.databricks_air.local.wire import Request
     from airflow.providers.databricks_air.local.workspace import Workspace
@@ -37,59 +47,34 @@ __all__ = ["ROUTES"]
 
 _SHOWN_RUNS = 200
 _SHOWN_LINES = 2000
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --ink: CanvasText; --mark: #2f6fdb; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; }
-a { color: var(--mark); text-decoration: none; } a:hover { text-decoration: underline; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; }
-pre { background: var(--soft); padding: .8rem; overflow: auto; max-height: 28rem; border-radius: 6px;
-  font: 13px/1.45 ui-monospace, monospace; white-space: pre-wrap; }
-.state { padding: .1rem .5rem; border-radius: 999px; background: var(--soft); font-size: .85rem; }
-.SUCCESS { background: #1a7f3733; } .RUNNING { background: #2f6fdb33; }
-.FAILED, .TIMEDOUT { background: #cf222e33; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { font-size: .85rem; }
-svg { background: var(--soft); border-radius: 6px; } button { font: inherit; padding: .25rem .9rem; }
-.note { opacity: .75; }
-"""
-
-# Without it the page is complete, and still: it only fetches the page again while the run is alive.
-_SCRIPT = """
-(function follow() {
-  if (!document.querySelector("main[data-alive]")) return;
-  setTimeout(async () => {
-    try {
-      const text = await (await fetch(location.href)).text();
-      const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("main");
-      const main = document.querySelector("main");
-      const open = [...main.querySelectorAll("details")].map((details) => details.open);
-      main.replaceWith(fresh);
-      fresh.querySelectorAll("details").forEach((details, i) => { details.open = open[i] ?? details.open; });
-      fresh.querySelectorAll("pre.log").forEach((log) => { log.scrollTop = log.scrollHeight; });
-    } catch (error) { /* the server went away: try again */ }
-    follow();
-  }, 1000);
-})();
-"""
+_SHOWN_COLUMNS = 1000
+_SHOWN_ATTEMPTS = 20
+_SHOWN_FILES = 200
 
 
 def list_page(ws: Workspace, _request: Request) -> Reply:
     """``GET /``: the latest runs."""
-    runs = list(islice(ws.newest_first(), _SHOWN_RUNS))
+    runs = list(islice(ws.newest_first(), _SHOWN_RUNS + 1))
     rows = [
         (
-            *(_link(ws, run), escape(run.experiment), _badge(run), len(run.attempts)),
-            *(_time(run.created), _duration(ws, run)),
+            *(_link(ws, run), escape(run.experiment), state(_word(run)), escape(_compute(run))),
+            *(len(run.attempts), moment(run.created), _duration(ws, run), escape(_words(run))),
         )
-        for run in runs
+        for run in runs[:_SHOWN_RUNS]
     ]
-    heads = ("Run", "Experiment", "State", "Attempts", "Submitted", "Duration")
-    table = _table(heads, rows) if rows else "<p class=note>No runs yet.</p>"
-    alive = any(run.active for run in runs)
-    return _page("Local AI Runtime", f"<h1>Local AI Runtime</h1>{table}", alive=alive)
+    heads = ("Run", "Experiment", "State", "Accelerators", "Attempts", "Submitted", "Duration", "Message")
+    counts = Counter(_word(run) for run in ws.newest_first())
+    summary = "".join(f"<span>{state(word)} {count}</span>" for word, count in counts.most_common())
+    body = f"<p class=head>{summary}</p>{table(heads, rows, ('Experiment', 'Message'))}"
+    if not runs:
+        body = (
+            f"<p>No runs yet. Clients reach this server as the workspace <code>{escape(ws.url)}</code>, with "
+            "the token that it printed when it started.</p>"
+        )
+    if len(runs) > _SHOWN_RUNS:
+        body += f"<p class=note>The latest {_SHOWN_RUNS} runs.</p>"
+    alive = any(run.active for run in runs) or not runs
+    return document("Local AI Runtime", f"<h1>Runs</h1>{body}", alive=alive)
 
 
 def run_page(ws: Workspace, request: Request) -> Reply:
@@ -97,27 +82,27 @@ def run_page(ws: Workspace, request: Request) -> Reply:
     try:
         run = ws.run(request.params["run_id"])
     except Refusal as refusal:
-        return _page(
-            "Not found", f"<h1>{escape(refusal.message)}</h1><p><a href='/'>All runs</a></p>", status=404
-        )
-    cancel = (
+        shown = f"<h1>{escape(refusal.message)}</h1><p><a href='/'>All runs</a></p>"
+        return document("Not found", shown, status=404)
+    cancel_form = (
         f"<form method=post action='/jobs/runs/{run.run_id}/cancel'>"
         f"<input type=hidden name=key value='{ws.page_key}'><button>Cancel run</button></form>"
-        if run.active
+        if run.active and not run.cancelled
         else ""
     )
-    message = f"<p>{escape(run.last.message)}</p>" if run.last.message else ""
     parts = [
-        f"<p><a href='/'>All runs</a></p>"
-        f"<h1>{escape(run.experiment)} <span class=note>run {run.run_id}</span></h1>",
-        f"<p>{_badge(run)} {_duration(ws, run)}</p>{message}{cancel}",
+        f"<div class=head><h1>{escape(run.experiment)}</h1>{state(_word(run))}"
+        f"<span class=note>{_duration(ws, run)}</span>{cancel_form}</div>",
+        _words(run) and f"<p class={'note' if run.active else 'failure'}>{escape(_words(run))}</p>",
+        _facts(run),
         _attempts(ws, run),
-        *(_metrics(ws, attempt) for attempt in run.attempts[-1:]),
-        *(_log(ws, run, attempt) for attempt in reversed(run.attempts)),
+        _metrics(ws, run.last),
+        *(_log(ws, run, attempt) for attempt in reversed(run.attempts[-_SHOWN_ATTEMPTS:])),
+        _artifacts(ws, run, run.last),
         _file(ws, run),
-        f"<h2>Submit body</h2><details><summary>JSON</summary><pre>{_json(run.body)}</pre></details>",
+        f"<h2>Submit body</h2><details data-id=body><summary>JSON</summary><pre>{shown_json(run.body)}</pre></details>",
     ]
-    return _page(f"{run.experiment} - run {run.run_id}", "".join(parts), alive=run.active)
+    return document(f"{run.experiment} - run {run.run_id}", "".join(parts), alive=run.active)
 
 
 def cancel(ws: Workspace, request: Request) -> Reply:
@@ -129,6 +114,27 @@ def cancel(ws: Workspace, request: Request) -> Reply:
     return Reply(303, headers={"Location": f"/jobs/runs/{run.run_id}"})
 
 
+def artifact(ws: Workspace, request: Request) -> Reply:
+    """``GET /jobs/runs/{run_id}/artifacts/{task_run_id}/{path}``: a file to look at, or to keep."""
+    run, path = ws.run(request.params["run_id"]), request.params["path"].strip("/")
+    numbers = {str(attempt.run_id): attempt for attempt in run.attempts}
+    attempt = numbers.get(request.params["task"])
+    reply = read_artifact(ws, attempt.mlflow_run_id, path) if attempt and attempt.mlflow_run_id else None
+    if reply is None:
+        return document("Not found", f"<h1>Run {run.run_id} has no such file.</h1>", status=404)
+    name = quote(path.rpartition("/")[2])
+    shown = path.endswith((".txt", ".log", ".json", ".yaml", ".yml", ".csv", ".py", ".md"))
+    reply.headers.update(
+        {
+            "Content-Type": "text/plain; charset=utf-8" if shown else "application/octet-stream",
+            "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
+    return reply
+
+
 def experiment_page(ws: Workspace, request: Request) -> Reply:
     """``GET /ml/experiments/{id}[/runs/{run_id}…]``: leads to the run that an MLflow run belongs to."""
     owner = ws.attempt_of(request.params.get("rest", "").partition("runs/")[2].partition("/")[0])
@@ -136,50 +142,94 @@ def experiment_page(ws: Workspace, request: Request) -> Reply:
     return Reply(303, headers={"Location": target})
 
 
+def _facts(run: Run) -> str:
+    compute = run.air["deployments"][0]["compute"]
+    return facts(
+        [
+            ("Run", run.run_id),
+            ("Submitted", moment(run.created)),
+            ("By", run.user),
+            ("Accelerators", _compute(run)),
+            ("Pool", compute.get("provisioned_capacity_id")),
+            ("Priority", run.air.get("priority_class")),
+            ("Retries", "without end" if run.max_retries < 0 else run.max_retries or "none"),
+            ("Time limit of an attempt", seconds(1, run.timeout * 1000 + 1) if run.timeout else ""),
+            ("MLflow run", run.last.mlflow_run_id),
+            ("Idempotency token", run.body.get("idempotency_token")),
+        ]
+    )
+
+
+def _compute(run: Run) -> str:
+    compute, nodes = run.air["deployments"][0]["compute"], node_count(run.air)
+    name = str(compute["accelerator_type"]).rpartition("x")[2]
+    return f"{compute['accelerator_count']} × {name}, {_many(nodes, 'node')}"
+
+
 def _attempts(ws: Workspace, run: Run) -> str:
     rows = [
         (
-            *(attempt.number, _state(attempt.result or attempt.life), _time(attempt.started)),
-            *(_seconds(ws, attempt.started, attempt.ended), node_count(run.air)),
+            *(attempt.number, state(attempt.result or attempt.life), moment(attempt.started)),
+            _seconds(ws, attempt.started, attempt.ended),
             escape(attempt.status or attempt.message),
         )
         for attempt in run.attempts
     ]
-    heads = ("Attempt", "State", "Started", "Duration", "Nodes", "Message")
-    return f"<h2>Attempts</h2>{_table(heads, rows)}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table; the cells are HTML already."""
-    top = "".join(f"<th>{head}</th>" for head in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{body}</table>"
+    heads = ("Attempt", "State", "Started", "Duration", "Message")
+    return f"<h2>Attempts</h2>{table(heads, rows, ('Message',))}"
 
 
 def _metrics(ws: Workspace, attempt: Attempt) -> str:
+    """Return a plot of each metric that moves, and the other values as a table."""
     if not attempt.mlflow_run_id:
         return ""
+    run = ws.mlflow.run(attempt.mlflow_run_id)
     figures = []
-    for key in ws.mlflow.keys(attempt.mlflow_run_id):
+    single = [(escape(key), escape(value)) for key, value in run["params"].items()]
+    for key, last in ws.mlflow.last_values(attempt.mlflow_run_id).items():
         points = [(point["step"], point["value"]) for point in ws.mlflow.history(attempt.mlflow_run_id, key)]
-        figures.append(f"<figure>{plot(points)}<figcaption>{escape(key)}</figcaption></figure>")
-    return f"<h2>Metrics</h2><div class=plots>{''.join(figures)}</div>" if figures else ""
+        if len({step for step, value in points if isinstance(value, float) and math.isfinite(value)}) > 1:
+            shown = f"<b>{escape(key)}</b><span class=note>{last:.5g}</span>"
+            figures.append(f"<figure><figcaption>{shown}</figcaption>{plot(points)}</figure>")
+        else:
+            single.append((escape(key), f"{last:.5g}"))
+    plots = f"<h2>Metrics</h2><div class=plots>{''.join(figures)}</div>" if figures else ""
+    values = f"<h2>Parameters and values</h2>{table(('Name', 'Value'), single, ('Name', 'Value'))}"
+    return plots + (values if single else "")
 
 
 def _log(ws: Workspace, run: Run, attempt: Attempt) -> str:
-    shown = []
-    for node in range(node_count(run.air)):
+    shown, nodes = [], node_count(run.air)
+    most = max(100, _SHOWN_LINES // nodes) if attempt is run.last else 200
+    for node in range(nodes):
         stream = ws.streams.get(run.run_id, attempt.number, node)
         newest = stream.select(0, 2**63, ascending=False, start=None, now=ws.clock.now())
-        lines = [record.body for record in islice(newest, _SHOWN_LINES)][::-1]
-        cut = f"<p class=note>The last {_SHOWN_LINES} lines.</p>" if len(lines) == _SHOWN_LINES else ""
-        text = escape("\n".join(lines)) or "<span class=note>No lines yet.</span>"
-        title = f"Attempt {attempt.number}, node {node}"
-        opened = "open" if attempt is run.last else ""
+        lines = [_cut(record.body) for record in islice(newest, most)][::-1]
+        text = escape("\n".join(lines)) or f"<span class=note>No lines{' yet' if run.active else ''}.</span>"
+        there = _many(len(stream), "line")
+        count = f"the last {most:,} of {there}" if len(stream) > most else there
+        name = f"{attempt.number}-{node}"
         shown.append(
-            f"<details {opened}><summary>{title}</summary>{cut}<pre class=log>{text}</pre></details>"
+            f"<details data-id='{name}' {'open' if attempt is run.last else ''}><summary>Node {node} "
+            f"<span class=note>{count}</span></summary>"
+            f"<div class=log data-id='{name}' tabindex=0><pre>{text}</pre></div></details>"
         )
-    return f"<h2>Log of attempt {attempt.number}</h2>{''.join(shown)}"
+    which = f" of attempt {attempt.number}" if len(run.attempts) > 1 else ""
+    return f"<h2>Log{which}</h2>{''.join(shown)}"
+
+
+def _artifacts(ws: Workspace, run: Run, attempt: Attempt) -> str:
+    found = (
+        list(islice(artifact_files(ws, attempt.mlflow_run_id), _SHOWN_FILES)) if attempt.mlflow_run_id else []
+    )
+    if not found:
+        return ""
+    base = f"/jobs/runs/{run.run_id}/artifacts/{attempt.run_id}"
+    rows = [(f"<a href='{base}/{quote(path)}'>{escape(path)}</a>", size(length)) for path, length in found]
+    return (
+        f"<h2>Artifacts</h2><details data-id=artifacts {'open' if len(rows) < 20 else ''}>"
+        f"<summary>{_many(len(rows), 'file')}</summary>{table(('File', 'Size'), rows, ('File',))}</details>"
+    )
 
 
 def _file(ws: Workspace, run: Run) -> str:
@@ -192,20 +242,31 @@ def _file(ws: Workspace, run: Run) -> str:
     if entry is None or entry.blob is None:
         return ""
     text = tree.blob(entry).read_text("utf-8", "replace")
-    shown = f"<details open><summary>training_config.yaml</summary><pre>{escape(text)}</pre></details>"
-    return f"<h2>Configuration</h2>{shown}"
+    return (
+        f"<h2>Configuration</h2><details data-id=config open><summary>training_config.yaml</summary>"
+        f"<pre>{escape(text)}</pre></details>"
+    )
+
+
+def _cut(line: str) -> str:
+    more = len(line) - _SHOWN_COLUMNS
+    return line if more <= 0 else f"{line[:_SHOWN_COLUMNS]} … {more:,} more characters"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _link(ws: Workspace, run: Run) -> str:
     return f"<a href='/jobs/runs/{run.run_id}?o={ws.settings.workspace_id}'>{run.run_id}</a>"
 
 
-def _badge(run: Run) -> str:
-    return _state(run.last.result if not run.active else run.life)
+def _word(run: Run) -> str:
+    return run.last.result if not run.active else run.life
 
 
-def _state(state: str) -> str:
-    return f"<span class='state {escape(state)}'>{escape(state)}</span>"
+def _words(run: Run) -> str:
+    return run.last.status or run.last.message
 
 
 def _duration(ws: Workspace, run: Run) -> str:
@@ -213,45 +274,13 @@ def _duration(ws: Workspace, run: Run) -> str:
 
 
 def _seconds(ws: Workspace, start: int, end: int) -> str:
-    if not start:
-        return ""
-    return f"{((end or ws.clock.now() * 1000) - start) / 1000:.1f} s"
+    return seconds(start, end or ws.clock.now() * 1000)
 
-
-def _time(milliseconds: int) -> str:
-    if not milliseconds:
-        return ""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _json(value: object) -> str:
-    return escape(json.dumps(value, indent=2))
-
-
-def _page(title: str, body: str, *, alive: bool = False, status: int = 200) -> Reply:
-    flag = " data-alive" if alive else ""
-    text = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-        "<meta name=viewport content='width=device-width'><link rel=icon href='data:,'>"
-        f"<style>{_STYLE}</style><main{flag}>{body}</main><script>{_SCRIPT}</script></html>"
-    )
-    headers = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": _POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
-    return Reply(status, text.encode("utf-8", "replace"), headers)
-
-
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
-    "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 
 ROUTES = [
     Route("GET", "/", list_page, page=True),
     Route("GET", "/jobs/runs/{run_id}", run_page, page=True),
     Route("POST", "/jobs/runs/{run_id}/cancel", cancel, page=True),
+    Route("GET", "/jobs/runs/{run_id}/artifacts/{task}/{path:path}", artifact, page=True),
     Route("GET", "/ml/experiments/{rest:path}", experiment_page, page=True),
 ]

@@ -54,7 +54,7 @@ def plot(points: Sequence[tuple[int, float | str]]) -> str:
     )
     step = _label(_LEFT + width / 2, _HEIGHT - 9, "middle", "step")
     return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="11" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="11" '
         f'fill="var(--ink)" role="img">{marks}{ends}{step}'
         f'<polyline points="{line}" fill="none" stroke="var(--mark)" stroke-width="2"/>'
         f'<g fill="var(--mark)">{dots if len(finite) <= 60 else ""}</g></svg>'

@@ -15,8 +15,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
-import sqlite3
 import tempfile
 import threading
 from dataclasses import replace
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.scenario import Scenario
 
 __all__ = ["LocalAirRuntime"]
+
+logger = logging.getLogger(__name__)
 
 
 class LocalAirRuntime(AirControl):
@@ -60,6 +62,8 @@ class LocalAirRuntime(AirControl):
     ) -> None:
         if isinstance(clock, str) and clock not in {"real", "virtual"}:
             raise ValueError(f"clock: {clock!r} is neither 'real' nor 'virtual'")
+        if not 0 <= port < 65536:
+            raise ValueError(f"port: {port} is not between 0 and 65535")
         self._directory = Path(directory) if directory is not None else None
         self._temporary: Path | None = None
         self._address = (host, port)
@@ -71,7 +75,7 @@ class LocalAirRuntime(AirControl):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
-        self._error: OSError | sqlite3.Error | None = None
+        self._error: Exception | None = None
         self.workspace: Workspace
         super().__init__("", "")
 
@@ -108,7 +112,8 @@ class LocalAirRuntime(AirControl):
         """Stop the server and everything it started; the state stays, unless it was temporary."""
         if self._thread is None or self._loop is None or self._stop is None:
             return
-        self._loop.call_soon_threadsafe(self._stop.set)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._thread = None
         if self._temporary is not None:
@@ -118,7 +123,9 @@ class LocalAirRuntime(AirControl):
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except (OSError, sqlite3.Error) as error:
+        except Exception as error:
+            if self._ready.is_set():
+                logger.exception("The local AI Runtime broke down")
             self._error = error
         finally:
             self._ready.set()

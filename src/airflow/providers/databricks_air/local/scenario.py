@@ -22,6 +22,7 @@ import yaml
 from airflow.providers.databricks_air.local.behaviours import check_plan
 from airflow.providers.databricks_air.local.faults import Fault
 from airflow.providers.databricks_air.local.streams import LogFaults
+from airflow.providers.databricks_air.local.validate import check_config_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,16 +42,20 @@ class Scenario:
     """
 
     def __init__(self, document: object) -> None:
+        if document is not None and not isinstance(document, (Mapping, list)):
+            raise ValueError(f"{document!r}: must be a list of faults, or a mapping of {', '.join(_PARTS)}")
         parts: Mapping[str, Any] = document if isinstance(document, Mapping) else {"faults": document}
-        for name in parts:
+        for name, part in parts.items():
             if name not in _PARTS:
                 raise ValueError(f"{name!r}: not one of {', '.join(_PARTS)}")
+            if name != "logs" and not isinstance(part or [], list):
+                raise ValueError(f"{name!r}: {part!r} must be a list")
         self.faults = [Fault.parse(item) for item in parts.get("faults") or ()]
         self.behaviours = list(parts.get("behaviours") or ())
         for plan in self.behaviours:
             check_plan(plan)
         self.logs = LogFaults.parse(parts.get("logs") or {})
-        self.config_errors = list(parts.get("config_errors") or ())
+        self.config_errors = check_config_errors(parts.get("config_errors") or [])
 
     @classmethod
     def load(cls, path: Path) -> Scenario:
@@ -62,6 +67,9 @@ class Scenario:
             return cls(yaml.safe_load(path.read_text()))
         except OSError as error:
             raise ValueError(f"--faults {path}: {error.strerror}") from None
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ValueError(f"--faults {path}: line {line}: {error.problem}") from None
         except (ValueError, TypeError, yaml.YAMLError) as error:
             raise ValueError(f"--faults {path}: {error}") from None
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import errno
 import ipaddress
 import logging
 import socket
@@ -80,6 +81,10 @@ class Server:
             except OSError:
                 if port != last or self._port:
                     raise
+        if (
+            not runner.addresses
+        ):  # some versions of asyncio pass over an address that this machine does not have
+            raise OSError(errno.EADDRNOTAVAIL, "this machine does not have that address")
         self._ws.store.put("meta", "port", {"port": runner.addresses[0][1]})
 
     async def stop(self) -> None:

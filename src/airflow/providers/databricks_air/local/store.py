@@ -14,11 +14,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import sqlite3
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +54,25 @@ class Store:
         self.directory = directory
         self.blobs = directory / "blobs"
         self.blobs.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked(directory / "lock")
         self._db = sqlite3.connect(directory / "state.db", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_SCHEMA)
         self._next = self._limit = int((self.get("meta", "ids") or {}).get("limit", 1_000_000))
+
+    @staticmethod
+    def _locked(path: Path) -> IO[bytes]:
+        """Return a file that is locked for as long as it is open: the kernel lets go of it when we die."""
+        file = path.open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise OSError(
+                errno.EBUSY, "another local AI Runtime uses this directory", str(path.parent)
+            ) from None
+        return file
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document."""
@@ -134,5 +150,6 @@ class Store:
                 os.unlink(entry.path)
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database and let others have the directory."""
         self._db.close()
+        self._lock.close()

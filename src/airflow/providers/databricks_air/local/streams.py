@@ -130,15 +130,17 @@ class Stream:
             file.truncate(self._end)
 
     def _note(self, record: dict[str, Any], size: int) -> None:
+        at, offset, serial = record["t"], record["o"], record["i"]
         if "v" in record:
             self._visible[len(self._times)] = record["v"]
-        self._times.append(record["t"])
+        self._times.append(at)
         self._offsets.append(self._end)
         self._end += size
-        self.consumed = max(self.consumed, record["o"])
-        self._newest = max(self._newest, record["t"])
-        self._serial = max(self._serial, record["i"] + 1)
-        if not record.get("d"):
+        self.consumed = max(self.consumed, offset)
+        self._newest = max(self._newest, at)
+        if serial >= self._serial:
+            self._serial = serial + 1
+        if "d" not in record:
             self._note_text(len(record["b"].encode("utf-8", "replace")) + 1)
 
     def _note_text(self, size: int) -> None:
@@ -160,7 +162,7 @@ class Stream:
         with self._path.open("rb") as file:
             file.seek(self._offsets[first])
             records = [json.loads(file.readline()) for _ in range(first, last)]
-        lines = (record["b"] + "\n" for record in records if not record.get("d"))
+        lines = (record["b"] + "\n" for record in records if "d" not in record)
         return "".join(lines).encode("utf-8", "replace")
 
     def extend(self, lines: Iterable[tuple[str, int]], now: float) -> None:
@@ -196,7 +198,7 @@ class Stream:
     def _write(self, records: list[dict[str, Any]]) -> None:
         if not records:
             return
-        lines = [json.dumps(record).encode() + b"\n" for record in records]
+        lines = [_encoded(record) for record in records]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.writelines(lines)
@@ -230,6 +232,14 @@ class Stream:
     def _record(self, position: int, record: dict[str, Any]) -> Record:
         name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
         return Record(position, record["t"], record["b"], name)
+
+
+def _encoded(record: dict[str, Any]) -> bytes:
+    """Return a record as a line of JSON: a run prints a million of them, so this is written out."""
+    if "v" in record or "d" in record:
+        return json.dumps(record).encode() + b"\n"
+    text = json.dumps(record["b"])
+    return f'{{"t": {record["t"]}, "b": {text}, "o": {record["o"]}, "i": {record["i"]}}}\n'.encode()
 
 
 class Streams:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.local.wire import Request
     from airflow.providers.databricks_air.local.workspace import Workspace
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "check_config_errors"]
 
 
 def validate(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -38,6 +38,20 @@ def validate(ws: Workspace, request: Request) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise malformed(f"Could not parse request object: {name} must be an object")
     return {"errors": ws.config_errors} if ws.config_errors else {}
+
+
+def check_config_errors(errors: object) -> list[dict[str, str]]:
+    """Return what config:validate shall answer.
+
+    :raises ValueError: when it is not a list of mappings with ``path``, ``message`` and ``code``.
+    """
+    if not isinstance(errors, list):
+        raise ValueError(f"config_errors: {errors!r} must be a list")
+    for item in errors:
+        known = isinstance(item, dict) and set(item) <= {"path", "message", "code"}
+        if not known or not all(isinstance(value, str) for value in item.values()):
+            raise ValueError(f"config_errors: {item!r} must be a mapping of path, message and code to text")
+    return errors
 
 
 ROUTES = [Route("POST", "/api/2.0/ai-training/config:validate", validate)]
