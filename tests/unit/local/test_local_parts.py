@@ -24,6 +24,7 @@ from airflow.providers.databricks_air.local.images import normalise
 from airflow.providers.databricks_air.local.plot import plot
 from airflow.providers.databricks_air.local.router import Route, Router
 from airflow.providers.databricks_air.local.store import Store
+from airflow.providers.databricks_air.local.tree import Tree
 from airflow.providers.databricks_air.local.wire import Refusal
 
 
@@ -132,3 +133,17 @@ def test_plots() -> None:
     assert "<polyline" in plot([(0, 1.0), (1, 1.0), (2, "NaN")])
     assert "<polyline" not in plot([(0, "Infinity")])
     assert plot([(n, float(n)) for n in range(5000)]).count(",") < 2500
+
+
+def test_a_file_grows_behind_what_is_known_of_it(tmp_path: Path) -> None:
+    """What a server wrote and died before it could note is written again, not twice."""
+    store = Store(tmp_path)
+    tree = Tree(store, RealClock(), "volumes")
+    entry = tree.append("/log.txt", b"one\n")
+    with tree.blob(entry).open("ab") as file:
+        file.write(b"two\n")
+
+    tree.append("/log.txt", b"two\nthree\n")
+
+    assert tree.read("/log.txt") == b"one\ntwo\nthree\n"
+    assert tree.get("/log.txt").size == len(tree.read("/log.txt"))

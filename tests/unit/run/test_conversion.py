@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.run import RunConfig, load_run_config
+from airflow.providers.databricks_air.run import ConfigError, RunConfig, load_run_config
 from airflow.providers.databricks_air.run.conversion import Conversion, convert_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -156,3 +158,53 @@ def test_comments_of_the_result_name_what_is_lost(tmp_path: Path) -> None:
     assert (
         "# - metadata:\n#     run_type: test\n#     → Log it as MLflow tags in the command\n" in result.text
     )
+
+
+def test_odd_texts_stay_in_their_comment(tmp_path: Path) -> None:
+    """A key or a value that breaks a line, or cannot be printed, does not get out of its comment; nothing is cut."""
+    text = (
+        'name: a\nimage: i\ncommand: x\n"me\\nta: x": 1\n"b\\x8b\\e[1m": [1]\n'
+        f'integrations: [{{integration_type: git_repo, git_repo: "o\\nr: y"}}]\nlong: {"z" * 1000}\n'
+    )
+    result, config = convert(tmp_path, text)
+    assert config.experiment_name == "a"
+    assert "# - me\\nta: x: 1\n" in result.text
+    assert f"# - long: {'z' * 1000}\n" in result.text
+
+
+KEYS = st.sampled_from(["gpus", "name", "a\nb: c", "\x8b", "é", ""]) | st.text(max_size=4)
+VALUES = st.none() | st.booleans() | st.integers(-2, 99) | st.floats() | KEYS
+NESTED = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+)
+MOSAIC = st.fixed_dictionaries(
+    {"name": st.just("a")},
+    optional={
+        "command": NESTED,
+        "image": NESTED,
+        "compute": NESTED | st.fixed_dictionaries({"gpus": NESTED, "gpu_type": NESTED, "nodes": NESTED}),
+        "scheduling": NESTED | st.fixed_dictionaries({"max_retries": NESTED, "max_duration": NESTED}),
+        "parameters": NESTED,
+        "integrations": NESTED | st.lists(st.dictionaries(KEYS, NESTED, max_size=3), max_size=2),
+        "experiment_tracker": NESTED | st.fixed_dictionaries({"mlflow": NESTED, "wandb": NESTED}),
+        "metadata": NESTED,
+        "of no meaning": NESTED,
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(MOSAIC)
+def test_result_is_always_readable(tmp_path: Path, document: dict[str, Any]) -> None:
+    """Whatever a MosaicML run holds, the result is YAML, and its mistakes are those of single fields."""
+    source = tmp_path / "run.yaml"
+    source.write_text(yaml.safe_dump(document), encoding="utf-8")
+    try:
+        text = convert_file(source).text
+    except ConfigError as error:
+        assert "not valid YAML" in str(error) or "surrogate" in str(error)
+        return
+    try:
+        load_run_config(text, base_dir=tmp_path)
+    except ConfigError as error:
+        assert all(mistake.path for mistake in error.errors), error

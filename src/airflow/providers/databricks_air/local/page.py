@@ -50,6 +50,7 @@ _SHOWN_LINES = 2000
 _SHOWN_COLUMNS = 1000
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FILES = 200
+_OPEN_PLOTS = 6
 
 
 def list_page(ws: Workspace, _request: Request) -> Reply:
@@ -193,9 +194,18 @@ def _metrics(ws: Workspace, attempt: Attempt) -> str:
             figures.append(f"<figure><figcaption>{shown}</figcaption>{plot(points)}</figure>")
         else:
             single.append((escape(key), f"{last:.5g}"))
-    plots = f"<h2>Metrics</h2><div class=plots>{''.join(figures)}</div>" if figures else ""
+    plots = f"<h2>Metrics</h2>{_plots(figures[:_OPEN_PLOTS])}" if figures else ""
+    if len(figures) > _OPEN_PLOTS:
+        more = _many(len(figures) - _OPEN_PLOTS, "more metric")
+        plots += (
+            f"<details data-id=metrics><summary>{more}</summary>{_plots(figures[_OPEN_PLOTS:])}</details>"
+        )
     values = f"<h2>Parameters and values</h2>{table(('Name', 'Value'), single, ('Name', 'Value'))}"
     return plots + (values if single else "")
+
+
+def _plots(figures: list[str]) -> str:
+    return f"<div class=plots>{''.join(figures)}</div>"
 
 
 def _log(ws: Workspace, run: Run, attempt: Attempt) -> str:

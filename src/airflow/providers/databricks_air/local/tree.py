@@ -178,7 +178,8 @@ class Tree:
         entry = self._entries.get(path)
         if entry is None or entry.blob is None:
             return self.write(path, self._store.write_blob(content), overwrite=True)
-        with self.blob(entry).open("ab") as file:
+        with self.blob(entry).open("r+b") as file:
+            file.seek(entry.size)  # what a server that died wrote behind it is written again
             file.write(content)
         entry.size += len(content)
         return self._save(entry)

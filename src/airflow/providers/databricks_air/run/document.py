@@ -40,6 +40,7 @@ __all__ = [
     "from_python",
     "locate",
     "map_texts",
+    "one_line",
     "path_text",
     "plain",
     "scalar_text",
@@ -53,6 +54,8 @@ MAX_DEPTH = 64
 
 #: Python refuses to print longer integers, and no field needs them.
 _MAX_INTEGER_BITS = 4096
+
+_SHOWN = 300
 
 Path: TypeAlias = "tuple[str | int, ...]"
 
@@ -296,8 +299,17 @@ def locate(node: Node, path: Iterable[str | int]) -> Origin:
 
 
 def path_text(path: Iterable[str | int]) -> str:
-    """Return a path as people write it: ``permissions[0].level``."""
+    """Return a path as people write it, on one line: ``permissions[0].level``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = one_line(part if len(part) <= _SHOWN else f"{part[:_SHOWN]}…")
+            text += f".{name}" if text else name
     return text
+
+
+def one_line(text: str) -> str:
+    """Return *text* on one line: as it is, or escaped when it holds what cannot be printed."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -38,8 +38,7 @@ def convert_file(path: Path) -> Conversion:
     composer = Composer()
     document = composer.file(path)
     mistakes = list(composer.mistakes)
-    # The name stands in a comment of one line.
-    draft = Draft(path.name if path.name.isprintable() else ascii(path.name))
+    draft = Draft(path.name)
     if is_mosaic(document):
         from_mosaic(document, draft)
     else:

@@ -24,6 +24,7 @@ from airflow.providers.databricks_air.run.document import (
     Node,
     Scalar,
     from_python,
+    one_line,
     path_text,
     plain,
 )
@@ -141,7 +142,8 @@ class Draft:
             for note in chosen:
                 head, *rest = _shown(note)
                 lines += [f"# - {head}", *(f"#     {line}" for line in rest), f"#     → {note.advice}"]
-        return [line.rstrip() for line in lines]
+        # A text that breaks a line would end the comment that it stands in.
+        return [one_line(line).rstrip() for line in lines]
 
 
 def _shown(note: Note) -> list[str]:
