@@ -154,3 +154,17 @@ def test_an_unknown_run_has_a_page_too(client: Client) -> None:
     answer = client.send("GET", "/jobs/runs/5", Authorization="")
 
     assert (answer.status, b"Run 5 does not exist." in answer.body) == (404, True)
+
+
+def test_many_metrics_and_a_long_line(client: Client) -> None:
+    """Six plots are open and the others folded; of a very long line the beginning is shown."""
+    metrics = {f"m{number}": [1.0, 2.0] for number in range(8)}
+    client.air.on("demo").succeeds(logs=["x" * 5000], metrics=metrics)
+    run_id = client.submit()
+    client.wait(run_id)
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+
+    assert page.partition("2 more metrics")[0].count("<polyline") == 6
+    assert page.count("<polyline") == 8
+    assert "x … 4,000 more characters" in page
