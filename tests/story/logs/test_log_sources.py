@@ -171,6 +171,14 @@ def test_a_run_that_says_nothing_says_so_once(air: LocalAirRuntime, read: Read) 
         assert [line for line in notices(lines) if line.startswith(f"No logs available for run {run_id}. ")]
 
 
+@both_drivers
+def test_what_the_platform_says_of_every_command_is_not_printed(tmp_path: Path, read: Read) -> None:
+    """The line about a missing requirements.yaml is hidden; the command's own first line is the first."""
+    with LocalAirRuntime(tmp_path / "air", requirements_notice=True) as air:
+        run_id = start(air, "echo first")
+        assert texts(read(air, run_id, LogStream(run_id))) == ["first"]
+
+
 def test_a_quiet_run_costs_one_request_an_interval(air: LocalAirRuntime) -> None:
     """While nothing comes, the log is asked for less and less often, and never more than once an interval."""
     air.on("story").hangs(logs=["hello"])

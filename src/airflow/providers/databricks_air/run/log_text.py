@@ -29,12 +29,18 @@ _UNSAFE = re.compile(
 )
 
 
+# What the platform says of every command without a requirements.yaml; its own clients hide it.
+_HIDDEN = ("No co-located requirements.yaml at ", "; skipping requirements.yaml install.")
+
+
 def safe_lines(body: str) -> list[str]:
-    r"""Return the printable lines of one record: one, unless the record has line feeds inside.
+    r"""Return the printable lines of one record: one, unless the record has line feeds inside, or is hidden.
 
     What a carriage return overwrites on a terminal (a progress bar) is left out, colours stay, other
     control characters become visible (``\x07``), a line of more than ``LONGEST_LINE`` characters is cut.
     """
+    if body.startswith(_HIDDEN[0]) and body.rstrip().endswith(_HIDDEN[1]):
+        return []
     if body.isprintable() and len(body) <= LONGEST_LINE:
         return [body]
     return [_safe(line) for line in body.removesuffix("\n").split("\n")]
