@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
-__all__ = ["SHAPES", "dag_id", "source", "stock_source"]
+__all__ = ["SHAPES", "STOCK_COMMAND", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
 SHAPES = ("plain", "patient", "hasty", "once", "siblings", "timed", "mapped", "detached", "adopting")
+
+STOCK_COMMAND = "/Workspace/Users/you@example.com/stock/command.sh"
 
 _HEAD = """
 from datetime import timedelta
@@ -99,7 +101,7 @@ for mode in ("sync", "deferrable"):
                     "ai_runtime_task": {{
                         "experiment": "{{{{ run_id }}}}",
                         "deployments": [{{
-                            "command_path": "/Workspace/Users/you@example.com/stock/command.sh",
+                            "command_path": {command!r},
                             "compute": {{"accelerator_type": "GPU_1xA10", "accelerator_count": 1}},
                         }}],
                     }},
@@ -131,4 +133,4 @@ def source(slot: int, conn_id: str, code: str) -> str:
 
 def stock_source(slot: int, conn_id: str) -> str:
     """Return the Dag file of a slot with the stock provider's operator."""
-    return _HEAD + _STOCK.format(slot=slot, conn_id=conn_id)
+    return _HEAD + _STOCK.format(slot=slot, conn_id=conn_id, command=STOCK_COMMAND)

@@ -14,12 +14,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.databricks_air.api.client import SyncClient
+from airflow.providers.databricks_air.api.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.storage import make_directory, parent, write_file
 from airflow.providers.databricks_air.local import LocalAirRuntime
 from tests.story.airflow_cluster import wait_for
+from tests.story.chaos.dags import STOCK_COMMAND
 
 __all__ = ["Slot"]
 
@@ -41,6 +46,7 @@ class Slot:
         self.code.mkdir(exist_ok=True)
         self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
         self.air.start()
+        self._put_command()
 
     @property
     def connections(self) -> dict[str, str]:
@@ -58,6 +64,13 @@ class Slot:
             f"AIRFLOW_CONN_AIR_{self.number}": json.dumps(own),
             f"AIRFLOW_CONN_STOCK_{self.number}": json.dumps(stock),
         }
+
+    def _put_command(self) -> None:
+        """Upload the file that the stock operator's run executes; ours uploads its own."""
+        client = SyncClient(TokenCredentials(self.air.url, self.air.token))
+        make_directory(client, parent(STOCK_COMMAND))
+        write_file(client, STOCK_COMMAND, lambda: io.BytesIO(b"true\n"))
+        client.close()
 
     def reset(self) -> None:
         """Forget faults, behaviours and the journal; runs stay."""

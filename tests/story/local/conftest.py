@@ -169,7 +169,7 @@ def client(air: LocalAirRuntime) -> Client:
 
 
 MODULE = ("-m", "airflow.providers.databricks_air", "local")
-ALONE = (str(Path(local.__file__).parent),)
+ALONE = (str(Path(local.__file__).parents[1]), "local")
 
 
 class ServerProcess:

@@ -246,6 +246,12 @@ def test_containers_run_their_own_command_on_their_ranks(client: Client) -> None
     assert lines == [["serve 0 I am serve"], ["train 1 I am train"], ["train 2 I am train"]]
 
 
+def test_numbers_may_come_as_text(client: Client) -> None:
+    """A submission whose numbers are all strings, as the stock Databricks operator sends them, is the same run."""
+    run_id = client.submit(count="1")
+    assert client.wait(run_id)["state"]["result_state"] == "SUCCESS"
+
+
 def test_same_token_same_run(client: Client) -> None:
     """A token that was used gives its run again, whatever else is sent."""
     first = client.submit("true", idempotency_token="t")

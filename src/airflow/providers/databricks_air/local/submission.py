@@ -100,6 +100,23 @@ def _check_numbers(body: dict[str, Any], task: dict[str, Any]) -> None:
     _string(body, "run_name", "", required=False)
 
 
+def _node_count(compute: dict[str, Any]) -> int:
+    """Return how many nodes are asked for; a number that came as text becomes one."""
+    kind = _string(compute, "accelerator_type", "compute.")
+    if kind not in GPUS_PER_NODE:
+        raise refuse(f"accelerator_type '{kind[:100]}' is not one of {', '.join(GPUS_PER_NODE)}.")
+    count = compute.get("accelerator_count")
+    if isinstance(count, str) and count.isdecimal() and len(count) < 10:
+        # As in every JSON form of a protocol buffer; the stock Databricks operator sends all numbers so.
+        count = compute["accelerator_count"] = int(count)
+    if not isinstance(count, int) or isinstance(count, bool) or count <= 0 or count % GPUS_PER_NODE[kind]:
+        rule = f"must be a positive multiple of {GPUS_PER_NODE[kind]} for {kind}"
+        raise refuse(f"accelerator_count {str(count)[:40]} {rule}.")
+    if count // GPUS_PER_NODE[kind] > _MAX_NODES:
+        raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MAX_NODES} nodes are available.")
+    return count // GPUS_PER_NODE[kind]
+
+
 def _check_deployment(air: dict[str, Any], readable: Callable[[str], bool]) -> None:
     deployments = _items(air, "deployments")
     if len(deployments) != 1:
@@ -108,22 +125,14 @@ def _check_deployment(air: dict[str, Any], readable: Callable[[str], bool]) -> N
     compute = deployment.get("compute")
     if not isinstance(compute, dict):
         raise refuse("deployments[0].compute is required.")
-    kind = _string(compute, "accelerator_type", "compute.")
-    if kind not in GPUS_PER_NODE:
-        raise refuse(f"accelerator_type '{kind[:100]}' is not one of {', '.join(GPUS_PER_NODE)}.")
-    count = compute.get("accelerator_count")
-    if not isinstance(count, int) or isinstance(count, bool) or count <= 0 or count % GPUS_PER_NODE[kind]:
-        rule = f"must be a positive multiple of {GPUS_PER_NODE[kind]} for {kind}"
-        raise refuse(f"accelerator_count {str(count)[:40]} {rule}.")
-    if count // GPUS_PER_NODE[kind] > _MAX_NODES:
-        raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MAX_NODES} nodes are available.")
+    nodes = _node_count(compute)
     pool = _string(compute, "provisioned_capacity_id", "compute.", required=False)
     priority = _string(air, "priority_class", "ai_runtime_task.", required=False)
     if priority and (priority not in PRIORITIES or not pool):
         raise refuse(f"priority_class is one of {', '.join(PRIORITIES)} and needs a provisioned_capacity_id.")
     containers = _items(deployment, "containers")
     if containers:
-        _check_containers(deployment, containers, count // GPUS_PER_NODE[kind], readable)
+        _check_containers(deployment, containers, nodes, readable)
     else:
         _check_command(deployment, "deployments[0].", readable)
 
