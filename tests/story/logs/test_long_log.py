@@ -65,8 +65,8 @@ def wait_for_quiet(airflow: AirflowCluster, key: TaskKey, more_than: int) -> int
         return count if count > more_than and count % 1000 == 0 else None
 
     first = wait_for(ask, f"more than {more_than} lines", timeout=300, every=1.0)
-    # The position is written right after the lines.
-    time.sleep(2)
+    # The position is written a second after the lines.
+    time.sleep(4)
     return int(first or 0)
 
 
@@ -74,8 +74,8 @@ def wait_for_quiet(airflow: AirflowCluster, key: TaskKey, more_than: int) -> int
 def test_each_line_is_printed_once_although_the_triggerer_is_killed_three_times(tmp_path: Path) -> None:
     """20,000 numbered lines, three triggerers lost on the way: each number is once in the task's log.
 
-    A fourth one is lost while it prints: of what it was about to print some hundred lines may be repeated,
-    none is missing, and the log says so.
+    A fourth one is lost while it prints: of the thousand lines that it was about to print some may be
+    repeated, none is missing, and the log says so.
     """
     with LocalAirRuntime(tmp_path / "air") as air:
         connection = {"conn_type": "databricks_air", "host": air.url, "password": air.token}
@@ -114,5 +114,5 @@ def test_each_line_is_printed_once_although_the_triggerer_is_killed_three_times(
                     assert not repeated
                 else:
                     assert not [n for n in repeated if n <= exact]
-                    assert len(repeated) <= 600
+                    assert len(repeated) <= 1000
                     assert TAKEN_OVER in log

@@ -52,7 +52,7 @@ def submit(ws: Workspace, request: Request) -> dict[str, Any]:
 
 def get(ws: Workspace, request: Request) -> dict[str, Any]:
     """``GET /api/2.2/jobs/runs/get``."""
-    return run_json(ws.run(request.number("run_id")), ws.url, ws.settings.workspace_id)
+    return run_json(ws.run(_run_id(request)), ws.url, ws.settings.workspace_id)
 
 
 def get_output(ws: Workspace, request: Request) -> dict[str, Any]:
@@ -77,10 +77,14 @@ def get_output(ws: Workspace, request: Request) -> dict[str, Any]:
 
 def cancel(ws: Workspace, request: Request) -> dict[str, Any]:
     """``POST /api/2.2/jobs/runs/cancel``: the id in the body or the query; a run that ended stays so."""
-    body = request.json()
-    run_id = integer(body["run_id"], "run_id") if "run_id" in body else request.number("run_id")
-    ws.lifecycle.cancel(ws.run(run_id))
+    ws.lifecycle.cancel(ws.run(_run_id(request)))
     return {}
+
+
+def _run_id(request: Request) -> int:
+    """Return the id from the body or the query; the stock operator's trigger sends a GET with a body."""
+    body = request.json()
+    return integer(body["run_id"], "run_id") if "run_id" in body else request.number("run_id")
 
 
 def delete(ws: Workspace, request: Request) -> dict[str, Any]:

@@ -150,6 +150,7 @@ class AirRunTrigger(BaseTrigger):
                 else:
                     tell(self.log, event)
         finally:
+            self._task_log.close()
             await client.close()
         raise AssertionError("a watch ends with Ended")
 

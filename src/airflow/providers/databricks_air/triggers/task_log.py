@@ -12,15 +12,17 @@
 # under the License.
 """The run's log in the task's log, printed by a triggerer that may go away at any moment.
 
-The position is kept in an XCom right after lines are printed: a triggerer that dies between two readings
-loses and repeats nothing; one that dies while it prints repeats what it printed since the last position,
-some hundred lines, and the next one says so.
+The position is kept in an XCom a second after lines are printed, when they have left the process: a triggerer
+that dies in a quiet moment loses and repeats nothing; one that dies while it prints loses nothing and repeats
+what it printed since the last position, a second or two, and the next one says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Coroutine
 from typing import Any, Literal
 
 from asgiref.sync import sync_to_async
@@ -36,7 +38,10 @@ ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
 LONGEST_TURN = 0.01
-LEAST_BETWEEN = 0.5
+# Between a log call and the file there are a queue and a thread (Airflow 2), or a socket and another process
+# (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
+SETTLED = 1.0
+LONGEST_QUEUE = 20.0
 
 _under_way: set[asyncio.Task[None]] = set()
 
@@ -56,7 +61,11 @@ class TaskLog:
         self._nodes = nodes
         self._polling_interval = polling_interval
         self._stream: LogStream | None = None
-        self._kept_at = 0.0
+        self._printed: LogCursor | None = None
+        self._printed_at = 0.0
+        self._keeper: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._is_closed = False
         self._ti: Any = None
         self._log: Any = None
 
@@ -91,15 +100,17 @@ class TaskLog:
             for line in left:
                 self._log.info("%s", line.text)
             raise
-        # While much is waiting to be printed, every half second is enough.
-        behind = self._stream is not None and self._stream.next_delay == 0
-        if not behind or time.monotonic() >= self._kept_at + LEAST_BETWEEN:
-            await asyncio.shield(self._keep_position())
+        self._keep_soon()
+
+    def close(self) -> None:
+        """Keep no more positions: whoever goes on gets the last one by hand."""
+        self._is_closed = True
 
     def hand_over(self) -> None:
         """Say, in the position, that nothing was printed behind it: another triggerer goes on from there."""
+        self.close()
         if self._stream is not None:
-            self._keep_position(handed_over=True)
+            _spawn(self._write_position(self.cursor, handed_over=True))
 
     async def _print_in_turns(self, left: Any) -> None:
         turn_ends = time.monotonic() + LONGEST_TURN
@@ -109,22 +120,37 @@ class TaskLog:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN
 
-    def _keep_position(self, *, handed_over: bool = False) -> asyncio.Task[None]:
-        self._kept_at = time.monotonic()
-        # In a task of its own: a cancellation must not leave printed lines without a position.
-        task = asyncio.create_task(self._write_position(self.cursor, handed_over))
-        _under_way.add(task)
-        task.add_done_callback(_under_way.discard)
-        return task
+    def _keep_soon(self) -> None:
+        """Keep the present position once its lines have left this process."""
+        now = time.monotonic()
+        # A position costs time, too: while much is waiting to be printed, one every second is enough.
+        behind = self._stream is not None and self._stream.next_delay == 0
+        if behind and now < self._printed_at + SETTLED:
+            return
+        self._printed, self._printed_at = self.cursor, now
+        if self._keeper is None or self._keeper.done():
+            self._keeper = _spawn(self._keep())
 
-    async def _write_position(self, cursor: LogCursor | None, handed_over: bool) -> None:
+    async def _keep(self) -> None:
+        kept: LogCursor | None = None
+        while self._printed is not kept:
+            cursor = self._printed
+            await asyncio.sleep(SETTLED)
+            if not self._is_closed and await _queues_are_empty():
+                await self._write_position(cursor, handed_over=False)
+            kept = cursor
+
+    async def _write_position(self, cursor: LogCursor | None, *, handed_over: bool) -> None:
         if self._ti is None:
             return
         value = {"try_number": self._ti.try_number, "cursor": cursor, "handed_over": handed_over}
-        try:
-            await asyncio.wait_for(sync_to_async(write_own_xcom)(self._ti, LOG_KEY, value), ASK_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
-            self._log.debug("The position in the run's log could not be kept: %s", error)
+        async with self._writing:
+            if self._is_closed and not handed_over:
+                return
+            try:
+                await asyncio.wait_for(sync_to_async(write_own_xcom)(self._ti, LOG_KEY, value), ASK_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
+                self._log.debug("The position in the run's log could not be kept: %s", error)
 
     async def _read_position(self) -> LogCursor | None:
         if self._ti is None:
@@ -147,3 +173,22 @@ class TaskLog:
             "Airflow does not tell how far the run's log was printed; lines may repeat: %s", trouble
         )
         return None
+
+
+def _spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task of its own: a cancellation must not leave printed lines without a position."""
+    task = asyncio.create_task(work)
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return task
+
+
+async def _queues_are_empty() -> bool:
+    """Wait until no log record waits for the thread that writes it; False when that takes too long."""
+    queues = [handler.queue for handler in logging.getLogger().handlers if hasattr(handler, "queue")]
+    end = time.monotonic() + LONGEST_QUEUE
+    while any(not queue.empty() for queue in queues):
+        if time.monotonic() >= end:
+            return False
+        await asyncio.sleep(0.05)
+    return True
