@@ -62,7 +62,6 @@ class TaskLog:
         self._polling_interval = polling_interval
         self._stream: LogStream | None = None
         self._printed: LogCursor | None = None
-        self._printed_at = 0.0
         self._keeper: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._is_closed = False
@@ -122,12 +121,8 @@ class TaskLog:
 
     def _keep_soon(self) -> None:
         """Keep the present position once its lines have left this process."""
-        now = time.monotonic()
-        # A position costs time, too: while much is waiting to be printed, one every second is enough.
-        behind = self._stream is not None and self._stream.next_delay == 0
-        if behind and now < self._printed_at + SETTLED:
-            return
-        self._printed, self._printed_at = self.cursor, now
+        # Only here do position and printed lines agree: the stream is ahead while lines are being printed.
+        self._printed = self.cursor
         if self._keeper is None or self._keeper.done():
             self._keeper = _spawn(self._keep())
 
