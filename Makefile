@@ -101,7 +101,7 @@ check-imports: .venv/newest/.done
 	@$(BIN)/lint-imports --cache-dir .cache/import-linter >.cache/import-linter.log || { cat .cache/import-linter.log; exit 1; }
 
 check-types: .venv/newest/.done
-	@$(BIN)/mypy --no-error-summary src scripts
+	@$(BIN)/mypy --no-error-summary src local/src scripts
 
 check-docs: .venv/newest/.done
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d .cache/doctrees docs docs/_build
@@ -135,12 +135,12 @@ $(UV):
 	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # An environment of one leg, with this package as a link to src.
-.venv/newest/.done .venv/oldest/.done .venv/stock/.done: .venv/%/.done: requirements/%.txt pyproject.toml | $(UV)
+.venv/newest/.done .venv/oldest/.done .venv/stock/.done: .venv/%/.done: requirements/%.txt pyproject.toml local/pyproject.toml | $(UV)
 	@echo "environment: $(@D) ($$(grep -m1 -o '^apache-airflow==[0-9.]*' $<))"
 	@mkdir -p .cache
 	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D) 2>/dev/null \
 		|| $(UV) venv --quiet --clear --python '$(PYTHON_$*)' $(@D) || { echo "$$NO_PYTHON"; exit 1; }
 	@$(UV) pip sync --quiet --offline --python $(@D)/bin/python $< 2>/dev/null \
 		|| $(UV) pip sync --quiet --python $(@D)/bin/python $<
-	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
+	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable . --editable local
 	@touch $@

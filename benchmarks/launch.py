@@ -31,16 +31,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.run import load_run_config
-from airflow.providers.databricks_air.run.config import CodeSource
-from airflow.providers.databricks_air.run.snapshot import take_snapshot
+from airflow.providers.databricks_air.run.code.snapshot import take_snapshot
+from airflow.providers.databricks_air.run.config.run_config import CodeSource
+from databricks_air_local import LocalAirRuntime
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.local.remote import Recorded
+    from databricks_air_local.remote import Recorded
 
 TREE = Path(__file__).resolve().parent.parent
 PEER = TREE / ".venv" / "peer"

@@ -28,11 +28,11 @@ import time
 import tracemalloc
 from typing import Any, NamedTuple
 
-from airflow.providers.databricks_air.api.client import AsyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.log_stream import LogStream
-from airflow.providers.databricks_air.api.watch import Lines, WatchPlan, awatch
-from airflow.providers.databricks_air.triggers.task_log import TaskLog
+from airflow.providers.databricks_air.api.http.client import AsyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.logs.stream import LogStream
+from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan, awatch
+from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
 
 RECORDS = 200_000
 PAGE = 1000
@@ -89,7 +89,7 @@ class InMemoryClient(AsyncClient):
         self._service = service
 
     async def _send(self, call: Any) -> Any:
-        from airflow.providers.databricks_air.api.calls import Answer
+        from airflow.providers.databricks_air.api.http.calls import Answer
 
         # A network would let others run here, too.
         await asyncio.sleep(0)

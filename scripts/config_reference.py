@@ -22,7 +22,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.schema_paths import Field, root
+from airflow.providers.databricks_air.run.config.schema_paths import Field, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

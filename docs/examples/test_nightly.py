@@ -17,9 +17,9 @@ from __future__ import annotations
 import pytest
 from nightly import dag
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 
-pytest_plugins = ["airflow.providers.databricks_air.local.pytest_plugin"]
+pytest_plugins = ["databricks_air_local.pytest_plugin"]
 
 
 @pytest.fixture(autouse=True)

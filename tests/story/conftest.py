@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.local.clock import VirtualClock
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.state.clock import VirtualClock
 from tests.story.dag_runner import DagRunner
 
 

@@ -19,7 +19,7 @@ import runpy
 import textwrap
 from pathlib import Path
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 
 README = Path(__file__).resolve().parents[2] / "README.rst"
 

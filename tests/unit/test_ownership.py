@@ -19,7 +19,12 @@ import time
 
 import pytest
 
-from airflow.providers.databricks_air.ownership import OnClear, ask_with_limit, judge_trigger, judge_worker
+from airflow.providers.databricks_air.lifecycle.ownership import (
+    OnClear,
+    ask_with_limit,
+    judge_trigger,
+    judge_worker,
+)
 from airflow.providers.databricks_air.version_compat import Seen
 
 

@@ -42,7 +42,6 @@ PUBLIC = {
     },
     "hooks.air": {"AirRuntimeHook"},
     "links.air": {"AirRunLink"},
-    "local": {"LocalAirRuntime"},
     "operators.air": {"AirCancelRunOperator", "AirRunOperator"},
     "run": {"AirError", "ConfigError", "FieldError", "RunConfig", "SnapshotError", "load_run_config"},
     "sensors.air": {"AirRunSensor"},

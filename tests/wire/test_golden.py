@@ -28,18 +28,18 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from airflow.providers.databricks_air.api.calls import get_run
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.permissions import grant_on_experiment
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.calls import get_run
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
 from airflow.providers.databricks_air.run import load_run_config
+from databricks_air_local import LocalAirRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.databricks_air.local.remote import Recorded
+    from databricks_air_local.remote import Recorded
 
 FORMS = Path(__file__).parent / "forms"
 UPLOAD = "/api/2.0/workspace-files/import-file"

@@ -19,10 +19,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.storage import make_directory, parent, write_file
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.storage import make_directory, parent, write_file
+from databricks_air_local import LocalAirRuntime
 from tests.story.airflow_cluster import wait_for
 from tests.story.chaos.dags import STOCK_COMMAND
 

@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 
-from airflow.providers.databricks_air.api.calls import Call
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.errors import ApiError
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.retry import RetryRule
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.retry import RetryRule
+from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.run import RunConfig
+from databricks_air_local import LocalAirRuntime
 
 NUMBERS = count()
 

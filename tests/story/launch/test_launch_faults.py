@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow.providers.databricks_air.api.errors import ApiError, AuthError, ServiceError
+from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, ServiceError
 from airflow.providers.databricks_air.run.errors import ConfigError, SnapshotError
 
 if TYPE_CHECKING:

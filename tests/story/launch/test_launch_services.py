@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow.providers.databricks_air.api.calls import get_run
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import SdkCredentials
-from airflow.providers.databricks_air.api.errors import AuthError
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.permissions import grant_on_experiment
+from airflow.providers.databricks_air.api.http.calls import get_run
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
+from airflow.providers.databricks_air.api.http.errors import AuthError
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.local import LocalAirRuntime
 from airflow.providers.databricks_air.run.errors import ConfigError
+from databricks_air_local import LocalAirRuntime
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, Plan, plan
+from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, Plan, plan
 from airflow.providers.databricks_air.cli.parser import main
 from airflow.providers.databricks_air.operators.air import AirRunOperator
 

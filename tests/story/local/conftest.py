@@ -26,9 +26,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from airflow.providers.databricks_air import local
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.local.remote import AirControl
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.remote import AirControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,7 +168,7 @@ def client(air: LocalAirRuntime) -> Client:
 
 
 MODULE = ("-m", "airflow.providers.databricks_air", "local")
-ALONE = (str(Path(local.__file__).parents[1]), "local")
+ALONE = ("-m", "databricks_air_local")
 
 
 class ServerProcess:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.local.conftest import HOME, Client
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.local.scenario import Scenario
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.script.scenario import Scenario
 from tests.story.local.conftest import HOME, Client
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.local.conftest import Client
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

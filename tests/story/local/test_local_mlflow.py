@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.local.conftest import Client
 
 API = "/api/2.0/mlflow"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.local.conftest import Client
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime, node
-from airflow.providers.databricks_air.local.node import KILLED, MARK, NodeProcess, NodeSpec
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.engine import node
+from databricks_air_local.engine.node import KILLED, MARK, NodeProcess, NodeSpec
 from tests.story.local.conftest import Client
 from tests.story.local.test_local_death import _alive, _until
 

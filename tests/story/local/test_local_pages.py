@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.local.conftest import HOME, Client
 
 

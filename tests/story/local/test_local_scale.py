@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.local.remote import AirControl
-from airflow.providers.databricks_air.local.routes import ROUTES
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.api.routes import ROUTES
+from databricks_air_local.remote import AirControl
 from tests.story.local.conftest import HOME, Client, ServerProcess
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]

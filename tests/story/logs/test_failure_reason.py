@@ -21,14 +21,14 @@ from uuid import uuid4
 
 import pytest
 
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.exceptions import AirRunFailedError, AirRunFailedForGoodError
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.operators.outcome import failure_of
+from airflow.providers.databricks_air.lifecycle.outcome import failure_of
 from airflow.providers.databricks_air.run import load_run_config
+from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 
 RunDag = Callable[..., Outcome]

@@ -22,14 +22,14 @@ from uuid import uuid4
 
 import pytest
 
-from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.log_stream import LogStream
-from airflow.providers.databricks_air.api.watch import Ended, Lines, WatchPlan, awatch, watch
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.logs.stream import LogStream
+from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan, awatch, watch
 from airflow.providers.databricks_air.run import load_run_config
-from airflow.providers.databricks_air.run.logs import NOTICE, LogLine
+from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
+from databricks_air_local import LocalAirRuntime
 
 ENDPOINT = "*/by-run-id/*/logs"
 Read = Callable[[LocalAirRuntime, int, LogStream], list[LogLine]]

@@ -20,14 +20,14 @@ from uuid import uuid4
 
 import pytest
 
-from airflow.providers.databricks_air.api.calls import submit_run
-from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.log_stream import LogStream
-from airflow.providers.databricks_air.api.watch import WatchPlan, awatch
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.calls import submit_run
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.logs.stream import LogStream
+from airflow.providers.databricks_air.api.watch.watch import WatchPlan, awatch
 from airflow.providers.databricks_air.run import load_run_config
+from databricks_air_local import LocalAirRuntime
 
 RUNS = 500
 INTERVAL = 10.0

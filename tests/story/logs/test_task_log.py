@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 
 RunDag = Callable[..., Outcome]

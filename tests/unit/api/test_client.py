@@ -23,19 +23,19 @@ from typing import Any
 
 import pytest
 
-from airflow.providers.databricks_air.api import calls
-from airflow.providers.databricks_air.api.calls import Call
-from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.errors import (
+from airflow.providers.databricks_air.api.http import calls
+from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.http.errors import (
     AuthError,
     NotFoundError,
     RequestError,
     RunNotFoundError,
     ServiceError,
 )
-from airflow.providers.databricks_air.api.retry import RetryRule
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.retry import RetryRule
+from databricks_air_local import LocalAirRuntime
 
 ME = "/api/2.0/preview/scim/v2/Me"
 MKDIRS = "/api/2.0/workspace/mkdirs"

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.api.calls import cancel_run
-from airflow.providers.databricks_air.api.client import AsyncClient, SyncClient
-from airflow.providers.databricks_air.api.credentials import Credentials, TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.watch import Ended, Event, Said, WatchPlan, awatch, watch
-from airflow.providers.databricks_air.local import LocalAirRuntime
+from airflow.providers.databricks_air.api.http.calls import cancel_run
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.credentials import Credentials, TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.watch.watch import Ended, Event, Said, WatchPlan, awatch, watch
 from airflow.providers.databricks_air.run import load_run_config
+from databricks_air_local import LocalAirRuntime
 
 GET = "/api/2.2/jobs/runs/get"
 CONFIG = (

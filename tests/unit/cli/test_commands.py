@@ -29,7 +29,7 @@ import yaml
 from airflow.providers import databricks_air
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
-from airflow.providers.databricks_air.run.schema_paths import all_fields
+from airflow.providers.databricks_air.run.config.schema_paths import all_fields
 from scripts.config_reference import main as check_reference
 
 ROOT = Path(__file__).resolve().parents[3]

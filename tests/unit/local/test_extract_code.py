@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local.launch import CommandError, extract_code
+from databricks_air_local.engine.launch import CommandError, extract_code
 
 
 @pytest.fixture(params=["filter", "no filter"])

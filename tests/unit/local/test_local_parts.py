@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local.clock import RealClock, VirtualClock
-from airflow.providers.databricks_air.local.images import normalise
-from airflow.providers.databricks_air.local.plot import plot
-from airflow.providers.databricks_air.local.router import Route, Router
-from airflow.providers.databricks_air.local.store import Store
-from airflow.providers.databricks_air.local.tree import Tree
-from airflow.providers.databricks_air.local.wire import Refusal
+from databricks_air_local.api.images import normalise
+from databricks_air_local.http.router import Route, Router
+from databricks_air_local.http.wire import Refusal
+from databricks_air_local.page.plot import plot
+from databricks_air_local.state.clock import RealClock, VirtualClock
+from databricks_air_local.state.store import Store
+from databricks_air_local.state.tree import Tree
 
 
 def _nothing(*_: object) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.local.streams import LogFaults, Record, Stream
+from databricks_air_local.engine.streams import LogFaults, Record, Stream
 
 ALL = 2**62
 

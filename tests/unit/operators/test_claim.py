@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.local import LocalAirRuntime
-from airflow.providers.databricks_air.operators.claim import Claim
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.lifecycle.claim import Claim
 from airflow.providers.databricks_air.run import load_run_config
-from airflow.providers.databricks_air.run.identity import TaskIdentity
+from airflow.providers.databricks_air.run.launch.identity import TaskIdentity
+from databricks_air_local import LocalAirRuntime
 
 CONFIG = load_run_config(
     "experiment_name: claim\ncompute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\n"
@@ -220,7 +220,7 @@ def test_a_run_that_is_gone_gives_way_to_a_fresh_one(
 
 def wait_for_end(client: SyncClient, run_id: int) -> Any:
     """Return the run once it has ended."""
-    from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+    from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
 
     ended = [event for event in watch(client, WatchPlan(run_id, 0.05)) if isinstance(event, Ended)]
     return ended[-1].run

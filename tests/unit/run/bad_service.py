@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from airflow.providers.databricks_air.api.calls import Answer, Call
-from airflow.providers.databricks_air.api.errors import NotFoundError, ServiceError
-from airflow.providers.databricks_air.api.log_stream import LogStream
-from airflow.providers.databricks_air.run.logs import NOTICE, LogLine
-from airflow.providers.databricks_air.run.states import Attempt, Run, RunState
+from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.errors import NotFoundError, ServiceError
+from airflow.providers.databricks_air.api.logs.stream import LogStream
+from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
+from airflow.providers.databricks_air.run.outcome.states import Attempt, Run, RunState
 
 START = 1_790_000_000
 SECOND = 1_000_000_000

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.run import ConfigError, RunConfig
-from airflow.providers.databricks_air.run.artifacts import MAX_CONFIG_BYTES, build_artifacts
+from airflow.providers.databricks_air.run.launch.artifacts import MAX_CONFIG_BYTES, build_artifacts
 
 COMPUTE = {"accelerator_type": "GPU_1xA10", "num_accelerators": 2}
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow.providers.databricks_air.run.attempts import attempts_warning
+from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
 
 
 @pytest.mark.parametrize(("retries", "max_retries"), [(0, 3), (0, 99), (9, 0), (1, 2), (2, 1)])

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow.providers.databricks_air.run.diagnosis import (
+from airflow.providers.databricks_air.run.outcome.diagnosis import (
     CauseKind,
     deserves_retry,
     diagnose,
     kind_of_failure,
     parse_retry_on,
 )
-from airflow.providers.databricks_air.run.states import Run, RunState
+from airflow.providers.databricks_air.run.outcome.states import Run, RunState
 
 
 @pytest.mark.parametrize(

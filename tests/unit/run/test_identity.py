@@ -21,8 +21,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.run.artifacts import Artifact
-from airflow.providers.databricks_air.run.identity import TaskIdentity, launch_directory
+from airflow.providers.databricks_air.run.launch.artifacts import Artifact
+from airflow.providers.databricks_air.run.launch.identity import TaskIdentity, launch_directory
 
 CONFIG: Any = SimpleNamespace(experiment_name="demo", mlflow_run_name=None)
 identities = st.builds(

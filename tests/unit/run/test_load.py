@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.run import ConfigError, FieldError, RunConfig, load_run_config
-from airflow.providers.databricks_air.run.yaml_writer import dump_yaml
+from airflow.providers.databricks_air.run.document.writer import dump_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted([*ROOT.glob("docs/examples/*.yaml"), *ROOT.glob("tests/wire/forms/*.yaml")])

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.run.log_text import LONGEST_LINE, safe_lines
-from airflow.providers.databricks_air.run.logs import log_records
+from airflow.providers.databricks_air.run.logs.lines import log_records
+from airflow.providers.databricks_air.run.logs.text import LONGEST_LINE, safe_lines
 
 
 @pytest.mark.parametrize(

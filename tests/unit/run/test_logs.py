@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.api.log_stream import LogStream
-from airflow.providers.databricks_air.run.logs import LogLine
+from airflow.providers.databricks_air.api.logs.stream import LogStream
+from airflow.providers.databricks_air.run.logs.lines import LogLine
 from tests.unit.run.bad_service import BadService, Stored, poll, run_of, said
 
 LATENESS = 20.0

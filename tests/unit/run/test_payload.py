@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow.providers.databricks_air.run import RunConfig
-from airflow.providers.databricks_air.run.payload import submit_body, validate_body
+from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
 
 BASE = {
     "experiment_name": "demo",

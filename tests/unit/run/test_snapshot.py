@@ -27,9 +27,9 @@ from typing import Any
 
 import pytest
 
-from airflow.providers.databricks_air.run.config import CodeSource
+from airflow.providers.databricks_air.run.code.snapshot import Snapshot, commit_key, take_snapshot
+from airflow.providers.databricks_air.run.config.run_config import CodeSource
 from airflow.providers.databricks_air.run.errors import ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.snapshot import Snapshot, commit_key, take_snapshot
 
 DEAD = "a3492b801c0ffee00000000000000000000dead"
 
@@ -521,8 +521,8 @@ class TestHostileTrees:
         """A file that may not be read is refused by name."""
         script = (
             "import os, sys; from pathlib import Path\n"
-            "from airflow.providers.databricks_air.run.config import CodeSource\n"
-            "from airflow.providers.databricks_air.run.snapshot import take_snapshot\n"
+            "from airflow.providers.databricks_air.run.config.run_config import CodeSource\n"
+            "from airflow.providers.databricks_air.run.code.snapshot import take_snapshot\n"
             "source = CodeSource(root_path=sys.argv[1])\n"
             # Root may read everything.
             "os.setuid(65534) if os.getuid() == 0 else None\n"

@@ -26,8 +26,8 @@ LIMIT = 64
 PACK = """\
 import os, resource, sys
 from pathlib import Path
-from airflow.providers.databricks_air.run.config import CodeSource
-from airflow.providers.databricks_air.run.snapshot import take_snapshot
+from airflow.providers.databricks_air.run.config.run_config import CodeSource
+from airflow.providers.databricks_air.run.code.snapshot import take_snapshot
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()

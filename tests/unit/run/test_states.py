@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.run.states import (
+from airflow.providers.databricks_air.run.outcome.states import (
     KNOWN_LIFE_CYCLES,
     TERMINAL_LIFE_CYCLES,
     TERMINAL_RESULTS,

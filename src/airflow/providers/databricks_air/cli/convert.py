@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the file in today's form; return 1 when it cannot be read, or when the result has mistakes."""
     from airflow.providers.databricks_air.run import ConfigError, load_run_config
-    from airflow.providers.databricks_air.run.conversion import convert_file
+    from airflow.providers.databricks_air.run.older.conversion import convert_file
 
     try:
         result = convert_file(args.file)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.databricks_air.run.schema_paths import Field
+    from airflow.providers.databricks_air.run.config.schema_paths import Field
 
 __all__ = ["configure", "run"]
 
@@ -42,9 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the documentation of one field, or of all; return 2 when there is no such field."""
-    from airflow.providers.databricks_air.run.bases import BASES, BASES_TEXT
+    from airflow.providers.databricks_air.run.config.schema_paths import named_field, root
+    from airflow.providers.databricks_air.run.document.bases import BASES, BASES_TEXT
     from airflow.providers.databricks_air.run.errors import ConfigError
-    from airflow.providers.databricks_air.run.schema_paths import named_field, root
 
     if args.field == BASES:
         print(f"{BASES} (list, optional)\n  {BASES_TEXT}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.plan import Plan
+    from airflow.providers.databricks_air.api.launch.plan import Plan
 
 __all__ = ["configure", "run"]
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
+    from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.run import load_run_config
 

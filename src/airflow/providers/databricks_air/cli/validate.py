@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.databricks_air.run.config import RunConfig
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.errors import FieldError
 
 __all__ = ["configure", "run"]

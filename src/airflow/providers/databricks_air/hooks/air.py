@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow.providers.databricks_air.api.calls import cancel_run, get_run, me
-from airflow.providers.databricks_air.api.client import SyncClient
-from airflow.providers.databricks_air.api.credentials import (
+from airflow.providers.databricks_air.api.http.calls import cancel_run, get_run, me
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import (
     Credentials,
     SdkCredentials,
     TokenCredentials,
     normalise_host,
 )
-from airflow.providers.databricks_air.api.errors import ApiError
+from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.version_compat import async_connection
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.run.states import Run
+    from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirRuntimeHook", "credentials_from"]
 

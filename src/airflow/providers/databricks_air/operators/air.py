@@ -22,30 +22,30 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow.providers.databricks_air.api.errors import NotFoundError
-from airflow.providers.databricks_air.api.launch import launch
-from airflow.providers.databricks_air.api.permissions import experiment_entries, grant_on_experiment
-from airflow.providers.databricks_air.api.plan import EXAMPLE_TOKEN, plan, planning_client
-from airflow.providers.databricks_air.api.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.api.http.errors import NotFoundError
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.launch.permissions import experiment_entries, grant_on_experiment
+from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
+from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
-from airflow.providers.databricks_air.endings import (
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.claim import RUN_ID_KEY, Claim, identity_of, known_run
+from airflow.providers.databricks_air.lifecycle.config_source import read_config, render
+from airflow.providers.databricks_air.lifecycle.endings import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
     task_error,
     tell,
 )
-from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.interruption import Interruption, recover
+from airflow.providers.databricks_air.lifecycle.log_choice import chosen_nodes, log_stream
+from airflow.providers.databricks_air.lifecycle.outcome import check_retry_on, failure_of, result_of
+from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill, RunPolicy
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
-from airflow.providers.databricks_air.operators.claim import RUN_ID_KEY, Claim, identity_of, known_run
-from airflow.providers.databricks_air.operators.config_source import read_config, render
-from airflow.providers.databricks_air.operators.interruption import Interruption, recover
-from airflow.providers.databricks_air.operators.log_choice import chosen_nodes, log_stream
-from airflow.providers.databricks_air.operators.outcome import check_retry_on, failure_of, result_of
-from airflow.providers.databricks_air.ownership import OnClear, OnKill, RunPolicy
-from airflow.providers.databricks_air.run.attempts import attempts_warning
-from airflow.providers.databricks_air.run.result import page_url, run_result
+from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
+from airflow.providers.databricks_air.run.outcome.result import page_url, run_result
 from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
 from airflow.providers.databricks_air.version_compat import state_store
 
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow.providers.databricks_air.api.log_stream import LogNodes, LogStream
-    from airflow.providers.databricks_air.run.config import RunConfig
-    from airflow.providers.databricks_air.run.states import Run
+    from airflow.providers.databricks_air.api.logs.stream import LogNodes, LogStream
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
+    from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirCancelRunOperator", "AirRunOperator"]
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow.providers.databricks_air.api.errors import RunNotFoundError
-from airflow.providers.databricks_air.endings import ENDS_TASK, parse_run_id, task_error
+from airflow.providers.databricks_air.api.http.errors import RunNotFoundError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.endings import ENDS_TASK, parse_run_id, task_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

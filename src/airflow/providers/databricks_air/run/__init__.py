@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from airflow.providers.databricks_air.run.config import RunConfig
+from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, FieldError, SnapshotError
 from airflow.providers.databricks_air.run.load import load_run_config
 

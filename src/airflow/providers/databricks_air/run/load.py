@@ -20,10 +20,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airflow.providers.databricks_air.run.bases import Composer
-from airflow.providers.databricks_air.run.code_source import resolve_root
-from airflow.providers.databricks_air.run.config import RunConfig
-from airflow.providers.databricks_air.run.document import (
+from airflow.providers.databricks_air.run.config.code_source import resolve_root
+from airflow.providers.databricks_air.run.config.model import field_errors
+from airflow.providers.databricks_air.run.config.rules import show
+from airflow.providers.databricks_air.run.config.run_config import RunConfig
+from airflow.providers.databricks_air.run.document.bases import Composer
+from airflow.providers.databricks_air.run.document.nodes import (
     MAX_CHARACTERS,
     ListNode,
     MapNode,
@@ -33,12 +35,10 @@ from airflow.providers.databricks_air.run.document import (
     locate,
     path_text,
 )
+from airflow.providers.databricks_air.run.document.overrides import OVERRIDE, apply_overrides
+from airflow.providers.databricks_air.run.document.writer import write_yaml
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
-from airflow.providers.databricks_air.run.model import field_errors
-from airflow.providers.databricks_air.run.older_forms import Modern, inline_requirements, modernise
-from airflow.providers.databricks_air.run.overrides import OVERRIDE, apply_overrides
-from airflow.providers.databricks_air.run.rules import show
-from airflow.providers.databricks_air.run.yaml_writer import write_yaml
+from airflow.providers.databricks_air.run.older.forms import Modern, inline_requirements, modernise
 
 __all__ = ["load_run_config"]
 

@@ -26,10 +26,12 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow.providers.databricks_air.api.calls import TaskOutput, get_output
-from airflow.providers.databricks_air.api.errors import ApiError, AuthError, NotFoundError, ServiceError
-from airflow.providers.databricks_air.api.watch import Ended
-from airflow.providers.databricks_air.endings import (
+from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output
+from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError, ServiceError
+from airflow.providers.databricks_air.api.watch.watch import Ended
+from airflow.providers.databricks_air.exceptions import AirServiceError
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.endings import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
@@ -37,15 +39,13 @@ from airflow.providers.databricks_air.endings import (
     parse_run_id,
     task_error,
 )
-from airflow.providers.databricks_air.exceptions import AirServiceError
-from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.run.result import run_result
+from airflow.providers.databricks_air.run.outcome.result import run_result
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow.providers.databricks_air.run.states import Run
+    from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirRunSensor"]
 

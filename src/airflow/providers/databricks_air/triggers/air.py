@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow.providers.databricks_air.api.client import AsyncClient
-from airflow.providers.databricks_air.api.watch import Ended, Lines, WatchPlan, awatch
-from airflow.providers.databricks_air.endings import TIMED_OUT, tell
+from airflow.providers.databricks_air.api.http.client import AsyncClient
+from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan, awatch
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.ownership import OnClear, OnKill
-from airflow.providers.databricks_air.triggers.release import Release, cancel_for_good
-from airflow.providers.databricks_air.triggers.task_log import TaskLog
+from airflow.providers.databricks_air.lifecycle.endings import TIMED_OUT, tell
+from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill
+from airflow.providers.databricks_air.lifecycle.release import Release, cancel_for_good
+from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.credentials import Credentials
+    from airflow.providers.databricks_air.api.http.credentials import Credentials
 
 __all__ = ["OWNER_KEY", "AirRunTrigger"]
 

@@ -1,0 +1,87 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The log endpoint."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from databricks_air_local.api.submission import node_count
+from databricks_air_local.http.router import Route
+from databricks_air_local.http.wire import malformed, refuse
+
+if TYPE_CHECKING:
+    from databricks_air_local.http.wire import Request
+    from databricks_air_local.state.runs import Run
+    from databricks_air_local.workspace import Workspace
+
+__all__ = ["ROUTES"]
+
+_DEFAULT_PAGE = 1000
+_LARGEST_PAGE = 10_000
+_NO_END = 2**62
+
+
+def read_logs(ws: Workspace, request: Request) -> dict[str, Any]:
+    """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``."""
+    run = ws.run(request.params["run_id"])
+    attempt = _attempt_number(run, request)
+    node = request.number("filter.node_index", 0)
+    if not 0 <= node < node_count(run.air):
+        raise refuse(f"node_index {node} is out of range: the run has {node_count(run.air)} nodes")
+    ascending = request.flag("ascending", True)
+    size = request.number("page_size", _DEFAULT_PAGE)
+    if size < 1:
+        raise refuse(f"page_size must be at least 1, got {size}")
+    stream = ws.streams.get(run.run_id, attempt, node)
+    since = request.number("from", 0) * 10**9
+    until = (request.number("to", _NO_END // 10**9 - 1) + 1) * 10**9
+    token = request.text("page_token", "")
+    found = list(
+        islice(
+            stream.select(
+                since,
+                until,
+                ascending=ascending,
+                start=_position(token) if token else None,
+                now=ws.clock.now(),
+            ),
+            min(size, _LARGEST_PAGE) + 1,
+        )
+    )
+    answer: dict[str, Any] = {"log_records": []}
+    if len(found) > min(size, _LARGEST_PAGE):
+        answer["next_page_token"] = f"p{found.pop().position}"
+    for record in found:
+        shown = {"time_unix_nano": record.time, "body": record.body, "node_index": node}
+        if record.record_id:
+            shown["record_id"] = record.record_id
+        answer["log_records"].append(shown)
+    return answer
+
+
+def _attempt_number(run: Run, request: Request) -> int:
+    number = request.number("ref.attempt_number", run.last.number)
+    if number < 0:
+        raise refuse(f"attempt_number must not be negative, got {number}")
+    return number
+
+
+def _position(token: str) -> int:
+    if token[:1] != "p" or not token[1:].isascii() or not token[1:].isdigit() or len(token) > 18:
+        raise malformed("page_token is not a token of this endpoint")
+    return int(token[1:])
+
+
+ROUTES = [Route("GET", "/api/2.0/ai-training/workflows/by-run-id/{run_id}/logs", read_logs)]

@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The command ``databricks-air-local``; the provider's command ``local`` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import math
+import signal
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from databricks_air_local.runtime import LocalAirRuntime
+
+__all__ = ["configure", "main", "run"]
+
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def main() -> int:
+    """Run the command and return its exit code: 0 stopped, 2 wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="databricks-air-local", description="Databricks AI Runtime on this machine."
+    )
+    configure(parser)
+    return run(parser.parse_args())
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=0, help="port; 0 takes a free one (default)")
+    parser.add_argument(
+        "--state-dir", type=Path, help="where runs, files and logs are kept (default: temporary)"
+    )
+    parser.add_argument(
+        "--user", default="you@example.com", help="user name of the token (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="SCOPE/KEY=VALUE", help="a secret; repeatable"
+    )
+    parser.add_argument("--secrets", type=Path, metavar="FILE", help="a file of SCOPE/KEY=VALUE lines")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML: what goes wrong and what runs do")
+    parser.add_argument(
+        "--retry-wait", type=_seconds, default=0.1, help="seconds between two attempts of a run"
+    )
+    parser.add_argument(
+        "--latency", type=_seconds, default=0.0, help="seconds that every answer is held back"
+    )
+    parser.add_argument(
+        "--clock", choices=("real", "virtual"), default="real", help="virtual: moved by tests only"
+    )
+    parser.add_argument(
+        "--speed", type=_seconds, default=0.0, metavar="N", help="the virtual clock passes N seconds in one"
+    )
+    parser.add_argument(
+        "--install-dependencies",
+        action="store_true",
+        help="install what runs ask for, into kept environments",
+    )
+    parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
+    parser.add_argument("--cpus", type=_count, default=0, help="processors for each node (default: all)")
+    parser.add_argument(
+        "--requirements-notice",
+        action="store_true",
+        help="begin logs as the platform does, with a line about a missing requirements.yaml",
+    )
+    parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
+    parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted; return 2 for wrong options."""
+    if args.speed and args.clock != "virtual":
+        return _fail("--speed: only a virtual clock has one; add --clock virtual")
+    if not args.user.strip():
+        return _fail("--user: must not be empty")
+    try:
+        secrets = _secrets([*_lines(args.secrets), *args.secret])
+        _check_host(args.host, args.i_know)
+        runtime = _runtime(args, secrets)
+    except ValueError as error:
+        return _fail(str(error))
+    # Worker threads that lay out nodes must not make requests wait for the interpreter.
+    sys.setswitchinterval(0.001)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        runtime.start()
+    except (OSError, sqlite3.Error) as error:
+        return _fail(
+            f"cannot serve on {args.host}:{args.port} from {args.state_dir or 'a new directory'}: {error}"
+        )
+    _say(
+        f"Local AI Runtime: {runtime.url}",
+        f"Token: {runtime.token}",
+        f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={runtime.connection_uri}",
+        "Ctrl-C stops it.",
+    )
+    stop.wait()
+    runtime.stop()
+    return 0
+
+
+def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRuntime:
+    from databricks_air_local.runtime import LocalAirRuntime
+    from databricks_air_local.script.scenario import Scenario
+    from databricks_air_local.state.clock import VirtualClock
+
+    return LocalAirRuntime(
+        args.state_dir,
+        host=args.host,
+        port=args.port,
+        clock=VirtualClock(speed=args.speed) if args.clock == "virtual" else "real",
+        scenario=Scenario.load(args.faults) if args.faults else None,
+        user=args.user,
+        retry_wait=args.retry_wait,
+        latency=args.latency,
+        keep_runs=args.keep_runs,
+        install_dependencies=args.install_dependencies,
+        requirements_notice=args.requirements_notice,
+        memory_limit=args.memory,
+        cpus=args.cpus,
+        secrets=secrets,
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is not negative")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 0 to 65535")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number < 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is at least 1")
+    return number
+
+
+def _size(text: str) -> int:
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in _UNITS or not number.isascii() or not number.isdigit() or not int(number):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be a number and one of {', '.join(_UNITS)}, such as 4G"
+        )
+    return int(number) * _UNITS[unit]
+
+
+def _lines(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise ValueError(f"--secrets {path}: {error.strerror}") from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _secrets(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        scope, _, key = name.partition("/")
+        if not equals or not scope or not key or "/" in key:
+            raise ValueError(f"--secret {name!r}: must read SCOPE/KEY=VALUE")
+        found[name] = value
+    return found
+
+
+def _check_host(host: str, known: bool) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and not known:
+        raise ValueError(
+            f"--host {host!r}: this server runs the commands it is sent; anyone who reaches it and has the "
+            "token can run anything as you. Stay on 127.0.0.1, or add --i-know."
+        )
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 2

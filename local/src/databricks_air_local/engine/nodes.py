@@ -1,0 +1,237 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The processes of all runs: started together, watched by one ticker, ended as groups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from databricks_air_local.api.submission import command_paths, node_count
+from databricks_air_local.engine.launch import CommandError, Place, prepare
+from databricks_air_local.engine.node import (
+    KILLED,
+    NodeProcess,
+    NodeSpec,
+    can_sweep,
+    kill_marked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from databricks_air_local.state.runs import Attempt, Run
+    from databricks_air_local.workspace import Workspace
+
+__all__ = ["LOST", "Nodes", "Outcome"]
+
+logger = logging.getLogger(__name__)
+
+_TICK = 0.03
+_QUIET = 0.005
+_MOST_PAUSES = 5
+_LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
+_SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    :param result: result state.
+    :param message: state message; the service's generic one when empty.
+    :param code: termination code, when it is not the usual one of the result.
+    """
+
+    result: str
+    message: str = ""
+    code: str = ""
+
+
+LOST = Outcome("FAILED", _LOST_MESSAGE, "CLOUD_FAILURE")
+
+
+@dataclass(eq=False)
+class _Node:
+    process: NodeProcess
+    run_id: int
+    attempt: int
+    rank: int
+    ended: asyncio.Future[int | str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Nodes:
+    """Runs commands for the workspace."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._live: set[_Node] = set()
+        self._ended: list[tuple[_Node, int | str]] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="air-prepare")
+        self._read_end, self._write_end = os.pipe()
+        self._gate = asyncio.Lock()
+        self._released = False
+        self._turn = 0
+        if not can_sweep():
+            logger.warning(
+                "This system has no /proc: limits of memory and processors may have no effect, and a process "
+                "that leaves its group may outlive its run"
+            )
+
+    @property
+    def alive(self) -> int:
+        """Return the number of node processes that run now."""
+        return len(self._live)
+
+    async def run(self, run: Run, attempt: Attempt) -> Outcome:
+        """Run the command of every node and return how it went; cancelling kills all of them."""
+        loop = asyncio.get_running_loop()
+        try:
+            specs = await loop.run_in_executor(self._pool, self._prepare, run, attempt)
+        except CommandError as error:
+            self._ws.streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
+            return Outcome("FAILED", str(error), "INVALID_RUN_CONFIGURATION")
+        return await self._follow(
+            [
+                self._watch(NodeProcess.start(spec, self._read_end), run, attempt, rank)
+                for rank, spec in enumerate(specs)
+            ]
+        )
+
+    async def turn(self) -> None:
+        """Return when a process may be started: starting one blocks the server, so requests go first."""
+        async with self._gate:
+            for _ in range(_MOST_PAUSES):
+                if time.monotonic() - self._ws.last_request > _QUIET:
+                    break
+                await asyncio.sleep(_QUIET)
+
+    async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
+        """Go on with what an earlier server started: ended, still running, or lost with it."""
+        processes: list[NodeProcess] = []
+        for rank in range(node_count(run.air)):
+            process = NodeProcess.found(self._ws.node_directory(run.run_id, attempt.number, rank))
+            if process is None:
+                for other in processes:
+                    other.close()
+                return LOST
+            process.seek(self._ws.streams.get(run.run_id, attempt.number, rank).consumed)
+            processes.append(process)
+        if not self._ws.settings.keep_runs:
+            for process in processes:
+                process.kill()
+        nodes = [self._watch(process, run, attempt, rank) for rank, process in enumerate(processes)]
+        outcome = await self._follow(nodes)
+        return LOST if any(node.ended.result() == KILLED for node in nodes) else outcome
+
+    async def _follow(self, nodes: Sequence[_Node]) -> Outcome:
+        try:
+            pending = {node.ended for node in nodes}
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                if any(future.result() for future in done):
+                    break
+        finally:
+            await self._end(nodes)
+        statuses = [node.ended.result() for node in nodes]
+        if "setup" in statuses:
+            return Outcome("FAILED", _SETUP_MESSAGE, "LIBRARY_INSTALLATION_ERROR")
+        return Outcome("FAILED" if any(statuses) else "SUCCESS")
+
+    def _watch(self, process: NodeProcess, run: Run, attempt: Attempt, rank: int) -> _Node:
+        node = _Node(process, run.run_id, attempt.number, rank)
+        self._live.add(node)
+        if self._ticker is None or self._ticker.done():
+            self._ticker = asyncio.create_task(self._tick())
+        return node
+
+    def release(self) -> None:
+        """Let go of what runs: it will outlive the server."""
+        self._released = True
+
+    async def _end(self, nodes: Sequence[_Node]) -> None:
+        if self._released:
+            return
+        for node in nodes:
+            if not node.ended.done():
+                node.process.kill()
+        await asyncio.gather(*(asyncio.shield(node.ended) for node in nodes))
+
+    async def _tick(self) -> None:
+        while self._live:
+            for node in list(self._live):
+                self._look(node)
+            if self._ended:
+                await self._sweep()
+            await asyncio.sleep(_TICK)
+
+    async def _sweep(self) -> None:
+        """Tell the ends of nodes once nothing is left of them; one look at the processes for all."""
+        ended, self._ended = self._ended, []
+        marks = {node.process.mark for node, _ in ended}
+        await asyncio.get_running_loop().run_in_executor(self._pool, kill_marked, marks)
+        for node, status in ended:
+            node.ended.set_result(status)
+
+    def _look(self, node: _Node) -> None:
+        status = node.process.poll()
+        lines = node.process.read_lines(final=status is not None)
+        if lines:
+            stream = self._ws.streams.get(node.run_id, node.attempt, node.rank)
+            stream.extend(lines, self._ws.clock.now())
+        elif status is not None:
+            node.process.close()
+            self._live.discard(node)
+            self._ended.append((node, status))
+
+    def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
+        """Lay out the directories of an attempt; runs in a worker thread."""
+        paths = command_paths(run.air)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return [
+            prepare(self._ws, run, attempt, Place(rank, len(paths), port, path), self._processors())
+            for rank, path in enumerate(paths)
+        ]
+
+    def _processors(self) -> str:
+        """Return the next processors in turn, as many as a node may use."""
+        wanted, there = self._ws.settings.cpus, os.cpu_count() or 1
+        if not wanted or wanted >= there:
+            return ""
+        first, self._turn = self._turn, (self._turn + wanted) % there
+        return ",".join(str((first + offset) % there) for offset in range(wanted))
+
+    async def close(self) -> None:
+        """Kill what still runs, unless it may outlive the server, and release everything."""
+        await self._end(list(self._live))
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticker
+        for node in self._live:
+            node.process.close()
+        self._pool.shutdown(wait=True)
+        os.close(self._write_end)
+        os.close(self._read_end)

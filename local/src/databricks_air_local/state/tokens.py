@@ -1,0 +1,105 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""Who may ask: bearer tokens and when they expire."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from databricks_air_local.http.wire import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.store import Store
+
+__all__ = ["Tokens", "basic_password"]
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def basic_password(headers: Mapping[str, str]) -> str:
+    """Return the password of basic authentication; empty without."""
+    try:
+        pair = base64.b64decode(headers.get("Authorization", "").partition(" ")[2], validate=True)
+        return pair.decode("ascii").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+class Tokens:
+    """The tokens that the server accepts; the main one is kept across restarts."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        kept = store.get("meta", "tokens")
+        if kept is None:
+            kept = {"main": f"dapilocal{secrets.token_hex(16)}", "node": f"node{secrets.token_hex(16)}"}
+            store.put("meta", "tokens", kept)
+        self.main: str = kept["main"]
+        self.node: str = kept["node"]
+        self.loopback = True
+        self._clock = clock
+        self._expiry: dict[str, float] = {self.main: float("inf"), self.node: float("inf")}
+
+    def issue(self, seconds: float) -> str:
+        """Return a new token that expires after so many seconds."""
+        token = f"local{secrets.token_hex(16)}"
+        self._expiry[token] = self._clock.now() + seconds
+        return token
+
+    def expire(self) -> None:
+        """Make every token but those of the nodes expire now."""
+        for token in self._expiry:
+            if token != self.node:
+                self._expiry[token] = 0.0
+
+    def renew(self) -> None:
+        """Accept the main token again."""
+        self._expiry[self.main] = float("inf")
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Let a browser through or not.
+
+        On the loopback address the name that it asked for must be one of this machine: else a page of
+        somebody else, whose name was made to point here, could read ours.
+
+        :raises Refusal: 403 for a foreign name, 401 when a password is needed.
+        """
+        name = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
+        if self.loopback and name not in _LOOPBACK:
+            raise Refusal(403, "PERMISSION_DENIED", "This server answers to the names of this machine only.")
+        if not self.loopback and not hmac.compare_digest(basic_password(headers), self.main):
+            challenge = {"WWW-Authenticate": 'Basic realm="local AI Runtime: the token is the password"'}
+            raise Refusal(401, "UNAUTHENTICATED", "The token is the password.", challenge)
+
+    def check(self, headers: Mapping[str, str], *, control: bool = False) -> None:
+        """Let a request through or not.
+
+        :param control: an expired token is good enough.
+        :raises Refusal: 401 without a token or with one that expired, 403 with an unknown one.
+        """
+        kind, _, token = headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            message = "Credential was not sent or was of an unsupported type for this API."
+            raise Refusal(401, "UNAUTHENTICATED", message)
+        expiry = self._expiry.get(token.strip())
+        if expiry is None:
+            raise Refusal(403, "PERMISSION_DENIED", "Invalid access token.")
+        if expiry <= self._clock.now() and not control:
+            raise Refusal(401, "UNAUTHENTICATED", "Access token has expired.")

@@ -1,0 +1,201 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+"""From a run configuration to the id of a run.
+
+The way has four steps, each as long as its slowest request: who am I; what does the server say and what is
+there already; send what is missing; submit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.api.http import calls
+from airflow.providers.databricks_air.api.http.errors import NotFoundError
+from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.launch import storage
+from airflow.providers.databricks_air.api.launch.permissions import grant
+from airflow.providers.databricks_air.api.launch.policies import usage_policy_id
+from airflow.providers.databricks_air.api.launch.preflight import ask_server
+from airflow.providers.databricks_air.api.launch.upload import Upload, upload
+from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_snapshot
+from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts
+from airflow.providers.databricks_air.run.launch.identity import launch_directory
+from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
+
+__all__ = ["Launch", "ask", "launch", "prepare"]
+
+MAX_TOKEN_LENGTH = 64
+_HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch that is thought through, before anything is written anywhere.
+
+    :param config: the run configuration.
+    :param token: the idempotency token.
+    :param files: what the run needs, and where it goes.
+    :param usage_policy_id: the id of the usage policy that the configuration names; None where it names none.
+    """
+
+    config: RunConfig
+    token: str
+    files: Upload
+    usage_policy_id: str | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of ``runs/submit``."""
+        return submit_body(
+            self.config,
+            launch_dir=self.files.launch_dir,
+            token=self.token,
+            code_source_path=self.files.snapshot_path,
+            usage_policy_id=self.usage_policy_id,
+        )
+
+
+def launch(
+    client: SyncClient,
+    config: RunConfig,
+    *,
+    token: str,
+    base_dir: Path | None = None,
+    created: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Upload what a run needs, submit it and return its id.
+
+    Repeated with the same token and configuration it returns the id of the same run.
+
+    :param client: the workspace.
+    :param config: the checked run configuration.
+    :param token: the idempotency token, at most 64 characters.
+    :param base_dir: the directory that a relative ``code_source.root_path`` starts from; that of the
+        configuration file when None.
+    :param created: called with the run's id as soon as it is known, before permissions on it are granted.
+    :raises ConfigError: when the workspace refuses the configuration.
+    :raises SnapshotError: when the code cannot be packed.
+    :raises ApiError: when a request fails for good; a file that cannot be written is named.
+    """
+    planned = prepare(client, config, token=token, base_dir=base_dir)
+    ready = ask(client, planned, _checks_and_directories(client, planned))
+    upload(client, ready.files)
+    run_id = client.perform(calls.submit_run(ready.body)).run_id
+    created(run_id)
+    grant(client, config.permissions, run_id)
+    return run_id
+
+
+def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None) -> Launch:
+    """Return what a launch would write and where, without asking for more than the user's name.
+
+    :param client: the workspace.
+    :param config: the checked run configuration.
+    :param token: the idempotency token.
+    :param base_dir: see :func:`launch`.
+    :raises ConfigError: when the token or the configuration is too long.
+    :raises SnapshotError: when the code cannot be packed.
+    """
+    if not token.strip() or len(token) > MAX_TOKEN_LENGTH:
+        what = f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
+        raise ConfigError([FieldError("idempotency_token", what)])
+    artifacts = build_artifacts(config)
+    home, snapshot = Together().run(
+        [partial(_home, client), partial(_snapshot, config, base_dir or config.base_dir)]
+    )
+    files = Upload(
+        launch_directory(home, config, token, artifacts),
+        artifacts,
+        snapshot,
+        _snapshot_path(home, config, snapshot) if snapshot else None,
+    )
+    return Launch(config, token, files)
+
+
+def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]] = ()) -> Launch:
+    """Ask what the upload and the submission depend on, side by side; nothing is changed.
+
+    :param client: the workspace.
+    :param planned: the launch.
+    :param beside: more to do at the same time.
+    :returns: the launch with what is present already, and with the id of the usage policy.
+    :raises ConfigError: when the usage policy does not exist.
+    """
+    config, files = planned.config, planned.files
+    questions: list[Callable[[], Any]] = [
+        partial(_policy, client, config),
+        partial(_present_snapshot, client, files.snapshot_path),
+        *(partial(storage.present_files, client, path) for path in files.directories),
+    ]
+    policy, *present = Together().run([*questions, *beside])
+    found = {path: size for sizes in present[: len(questions) - 1] for path, size in sizes.items()}
+    return replace(planned, files=replace(files, present=found), usage_policy_id=policy)
+
+
+def _home(client: SyncClient) -> str:
+    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home or client.perform(calls.me()).home
+    return home.rstrip("/")
+
+
+def _snapshot(config: RunConfig, base_dir: Path) -> Snapshot | None:
+    return take_snapshot(config.code_source, base_dir) if config.code_source else None
+
+
+def _snapshot_path(home: str, config: RunConfig, snapshot: Snapshot) -> str:
+    """Return where the ``databricks air`` command would put, and look for, the same code."""
+    volume = config.code_source.remote_volume if config.code_source else None
+    folder = volume.rstrip("/") if volume else f"{home}/.air/repo_snapshots"
+    return f"{folder}/.internal/{snapshot.file_name}"
+
+
+def _policy(client: SyncClient, config: RunConfig) -> str | None:
+    return usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None
+
+
+def _present_snapshot(client: SyncClient, path: str | None) -> dict[str, int]:
+    return storage.present_file(client, path) if path else {}
+
+
+def _checks_and_directories(client: SyncClient, planned: Launch) -> list[Callable[[], None]]:
+    """Return what must have happened before the upload."""
+    config, files = planned.config, planned.files
+    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
+    return [
+        partial(ask_server, client, body),
+        partial(_experiment_directory, client, config.mlflow_experiment_directory),
+        *(partial(storage.make_directory, client, path) for path in files.directories),
+    ]
+
+
+def _experiment_directory(client: SyncClient, path: str | None) -> None:
+    """Look at the directory of the MLflow experiment, and make it if it is missing."""
+    if not path:
+        return
+    try:
+        kind = client.perform(calls.get_status(path)).get("object_type")
+    except NotFoundError:
+        storage.make_directory(client, path)
+        return
+    if kind != "DIRECTORY":
+        what = f"{path!r} is a {kind}, not a directory"
+        raise ConfigError([FieldError("mlflow_experiment_directory", what, "Name another path")])

@@ -1,0 +1,129 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+"""Puts the files of a launch where the node finds them: what is missing, side by side."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.launch import storage, volumes
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.run.code.snapshot import Snapshot
+    from airflow.providers.databricks_air.run.launch.artifacts import Artifact
+
+__all__ = ["Upload", "upload"]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The files of a launch, where they go, and what is there already.
+
+    :param launch_dir: absolute Workspace path of the launch directory.
+    :param artifacts: the files of the launch directory.
+    :param snapshot: the code; None for a run without code.
+    :param snapshot_path: absolute path of the packed code; None for a run without code.
+    :param present: what is there already, with its size in bytes: the name of its directory, or its own, stands
+        for what is in it.
+    """
+
+    launch_dir: str
+    artifacts: tuple[Artifact, ...]
+    snapshot: Snapshot | None = None
+    snapshot_path: str | None = None
+    present: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories of the artifacts."""
+        return sorted({storage.parent(self.path_of(artifact)) for artifact in self.artifacts})
+
+    def path_of(self, artifact: Artifact) -> str:
+        """Return the absolute path of *artifact*."""
+        return f"{self.launch_dir}/{artifact.path}"
+
+
+def upload(client: SyncClient, files: Upload) -> None:
+    """Send what is missing.
+
+    :param client: the workspace.
+    :param files: what to send; the directories of the artifacts exist.
+    :raises SnapshotError: when the code cannot be packed.
+    :raises ApiError: naming the file, when one cannot be written.
+    """
+    together = Together()
+    tasks: list[Callable[[], None]] = [
+        partial(_send_artifact, client, files.path_of(artifact), artifact.content)
+        for artifact in files.artifacts
+        if files.path_of(artifact) not in files.present
+    ]
+    if files.snapshot and files.snapshot_path and files.snapshot_path not in files.present:
+        # First, since it takes longest.
+        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot, together.check))
+    together.run(tasks)
+
+
+def _send_artifact(client: SyncClient, path: str, content: bytes) -> None:
+    with _naming(path):
+        storage.write_file(client, path, partial(io.BytesIO, content))
+
+
+def _send_snapshot(client: SyncClient, path: str, snapshot: Snapshot, check: Callable[[], None]) -> None:
+    with _naming(path):
+        storage.make_directory(client, storage.parent(path))
+    with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
+        snapshot.write_archive(archive, check)
+        archive.flush()
+        size = os.path.getsize(archive.name)
+        content = partial(_Watched, archive.name, check)
+        with _naming(path):
+            if storage.in_volume(path) and size >= volumes.LARGE:
+                volumes.add_large_file(client.credentials, path, content)
+            else:
+                storage.add_file(client, path, content, size)
+
+
+class _Watched(io.FileIO):
+    """A file to send that breaks off when the sending is not needed any more."""
+
+    def __init__(self, path: str, check: Callable[[], None]) -> None:
+        super().__init__(path, "rb")
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> Any:
+        self._check()
+        return super().read(-1 if size is None else size)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Say in an error which file it is about."""
+    try:
+        yield
+    except ApiError as error:
+        raise type(error)(
+            f"{path} could not be uploaded: {error.message}",
+            status=error.status,
+            error_code=error.error_code,
+            request=error.request,
+            retry_after=error.retry_after,
+        ) from None

@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The fields of the run configuration by path: what an override may name and what ``explain`` can tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from airflow.providers.databricks_air.run.config.field_docs import field_docs
+from airflow.providers.databricks_air.run.config.rules import nearest
+from airflow.providers.databricks_air.run.config.run_config import RunConfig
+from airflow.providers.databricks_air.run.document.nodes import Path, path_text
+from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["Field", "all_fields", "find_field", "named_field", "parse_path", "root"]
+
+_KINDS = {
+    "free": "mapping of names of your own",
+    "list": "list",
+    "mapping": "mapping",
+    "number": "whole number",
+    "text": "text",
+}
+
+_SEGMENT = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,6}\])*)(?:\.|\Z)")
+
+#: Older forms that an override may still address: path of the parent → names and what to write instead.
+_OLDER: Mapping[str, Mapping[str, str]] = {
+    "compute": {"provisioned_capacity_id": "An older form. Write ``pool_id``."},
+    "code_source": {"type": "An older form; always ``snapshot``. Remove it."},
+    "code_source.git": {"remote": "An older form; always ``false``. Remove it."},
+}
+_WRAPPED = "An older form. Write its fields directly under ``code_source``."
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the run configuration.
+
+    :param path: its place; a list item is ``[]``.
+    :param kind: ``mapping``, ``list``, ``free`` (any names below it) or the kind of scalar.
+    :param doc: its documentation.
+    :param info: what the model knows about it; None for the items of a list and for the whole document.
+    """
+
+    path: str
+    kind: str
+    doc: str = ""
+    info: FieldInfo | None = None
+    model: type[BaseModel] | None = None
+    children: Mapping[str, Field] = field(default_factory=dict)
+    item: Field | None = None
+    older: Mapping[str, Field] = field(default_factory=dict)
+
+    @property
+    def required(self) -> bool:
+        """Whether a document must have the field."""
+        return self.info is not None and self.info.is_required()
+
+    @property
+    def default(self) -> object:
+        """The value of the field when a document says nothing; None when there is none worth telling."""
+        if (
+            self.info is None
+            or self.info.default_factory
+            or self.info.default in (PydanticUndefined, None, ())
+        ):
+            return None
+        return self.info.default
+
+    @property
+    def summary(self) -> str:
+        """Kind and presence in a few words: ``whole number, default 3``."""
+        needed = (
+            "required" if self.required else "optional" if self.default is None else f"default {self.default}"
+        )
+        return f"{_KINDS[self.kind]}, {needed}"
+
+    @property
+    def text(self) -> str:
+        """The documentation as one or more paragraphs, each on one line."""
+        return "\n\n".join(" ".join(part.split()) for part in self.doc.split("\n\n"))
+
+
+@cache
+def root() -> Field:
+    """Return the whole document as a field."""
+    return _model_field("", RunConfig, (RunConfig.__doc__ or "").partition("\n\n")[0], None)
+
+
+def all_fields(start: Field | None = None) -> Iterator[Field]:
+    """Yield every field in the order of the reference, parents first."""
+    parent = start or root()
+    for child in parent.children.values():
+        yield child
+        yield from all_fields(child.item or child)
+
+
+def parse_path(text: str) -> Path:
+    """Return ``permissions[0].level`` or ``permissions.0.level`` as its parts.
+
+    :raises ConfigError: when *text* is not a path.
+    """
+    parts: list[str | int] = []
+    position = 0
+    while position < len(text):
+        found = _SEGMENT.match(text, position)
+        if not found or (found.end() == len(text) and text.endswith(".")):
+            raise ConfigError(
+                [FieldError(text, "is not a path", "Write names with dots, such as compute.num_accelerators")]
+            )
+        parts.append(found[1])
+        parts.extend(int(index) for index in re.findall(r"[0-9]+", found[2]))
+        position = found.end()
+    if not parts:
+        raise ConfigError(
+            [FieldError(text, "is not a path", "Write names with dots, such as compute.num_accelerators")]
+        )
+    return tuple(parts)
+
+
+def find_field(path: Path) -> tuple[Field, Path]:
+    """Return the field at *path* and the path with list positions as numbers.
+
+    :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
+    """
+    current = root()
+    clean: list[str | int] = []
+    for position, part in enumerate(path):
+        if current.kind == "free":
+            return current, (*clean, *path[position:])
+        following, key = _step(current, part, path)
+        clean.append(key)
+        current = following
+    return current, tuple(clean)
+
+
+def named_field(text: str) -> Field:
+    """Return the field that a person means; positions in lists may be left out (``permissions.level``).
+
+    :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
+    """
+    current = root()
+    path = parse_path(text)
+    for part in path:
+        if isinstance(part, int) or part.isdecimal() or current.kind == "free":
+            continue
+        current, _ = _step(current.item or current, part, path)
+    return current
+
+
+def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int]:
+    if current.item is not None:
+        if isinstance(part, int) or part.isdecimal():
+            return current.item, int(part)
+        hint = f"Write {current.path}[0] for the first item"
+        raise ConfigError(
+            [FieldError(path_text(path), f"{current.path} is a list, {part!r} is not a position", hint)]
+        )
+    if isinstance(part, str):
+        known = {**current.older, **current.children}
+        if part in known:
+            return known[part], part
+    if not current.children:
+        message, hint = (
+            f"{current.path} holds one value, nothing is below it",
+            f"Address {current.path} itself",
+        )
+        raise ConfigError([FieldError(path_text(path), message, hint)])
+    retired: Mapping[str, str] = getattr(current.model, "retired", {})
+    if part in retired:
+        raise ConfigError([FieldError(path_text(path), "is not a field any more", retired[str(part)])])
+    names = sorted(current.children)
+    close = nearest(str(part), names)
+    where = current.path or "the document"
+    hint = f"{f'Did you mean {close}? ' if close else ''}Known in {where}: {', '.join(names)}"
+    raise ConfigError([FieldError(path_text(path), f"{where} has no field {part!r}", hint)])
+
+
+def _model_field(path: str, model: type[BaseModel], doc: str, info: FieldInfo | None) -> Field:
+    docs = field_docs(model)
+    children = {
+        name: _field(f"{path}.{name}" if path else name, item.annotation, docs.get(name, ""), item)
+        for name, item in model.model_fields.items()
+    }
+    older = {name: Field(f"{path}.{name}", "text", text) for name, text in _OLDER.get(path, {}).items()}
+    if path == "code_source":
+        older["snapshot"] = Field(f"{path}.snapshot", "mapping", _WRAPPED, children={**older, **children})
+    return Field(path, "mapping", doc, info, model, children, older=older)
+
+
+def _field(path: str, annotation: Any, doc: str, info: FieldInfo | None) -> Field:
+    kind = _bare(annotation)
+    origin = get_origin(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _model_field(path, kind, doc, info)
+    if origin is tuple:
+        return Field(path, "list", doc, info, item=_field(f"{path}[]", get_args(kind)[0], "", None))
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return Field(path, "free", doc, info)
+    return Field(path, "number" if kind is int else "text", doc, info)
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without ``Annotated`` and ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _bare(next(item for item in get_args(annotation) if item is not type(None)))
+    return annotation
