@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from typing import Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-from airflow.providers.databricks_air.cli.parser import COMMANDS, Command, perform
+from airflow.providers.databricks_air.cli.parser import COMMANDS, Command, load, perform
 
 __all__ = ["GROUP", "get_cli_commands"]
 
@@ -53,10 +52,11 @@ class _Arguments(argparse.ArgumentParser):
 
 def _action(name: str, command: Command) -> ActionCommand:
     arguments = _Arguments()
-    import_module(command.module).configure(arguments)
+    configure, perform_it = load(command)
+    configure(arguments)
 
     def run(args: argparse.Namespace) -> None:
-        sys.exit(perform(import_module(command.module).run, args))
+        sys.exit(perform(perform_it, args))
 
     return ActionCommand(
         name=name, help=command.help, func=run, args=tuple(arguments.written), epilog=arguments.epilog

@@ -22,9 +22,12 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "build_parser", "main", "perform"]
+__all__ = ["COMMANDS", "Command", "build_parser", "load", "main", "perform"]
 
 _PACKAGE = "airflow.providers.databricks_air"
+
+Run = Callable[[argparse.Namespace], int]
+"""Runs a command with its arguments and returns the exit code."""
 
 
 class Command(NamedTuple):
@@ -57,21 +60,51 @@ def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         if only in (None, name):
-            module = import_module(command.module)
-            module.configure(sub)
-            sub.set_defaults(run=module.run)
+            configure, run = load(command)
+            configure(sub)
+            sub.set_defaults(run=run)
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
+def load(command: Command) -> tuple[Callable[[argparse.ArgumentParser], None], Run]:
+    """Return what adds the options of a command, and what runs it.
+
+    The local AI Runtime is a distribution of its own; where it is missing, its command says so.
+    """
+    try:
+        module = import_module(command.module)
+    except ModuleNotFoundError as error:
+        if (error.name or "") != command.module.partition(".")[0]:
+            raise
+        return _any_options, _not_installed
+    return module.configure, module.run
+
+
+def _any_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
+
+
+def _not_installed(_: argparse.Namespace) -> int:
+    print(
+        "The local AI Runtime is not installed. Type: pip install 'airflow-provider-databricks-air[local]'",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m {_PACKAGE}") -> int:
+    """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage.
+
+    :param argv: the command and its arguments; those of this process when None.
+    :param prog: how the user called it, for the usage line.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     only = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    args = build_parser(only=only).parse_args(arguments)
+    args = build_parser(prog, only).parse_args(arguments)
     return perform(args.run, args)
 
 
-def perform(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+def perform(run: Run, args: argparse.Namespace) -> int:
     """Run one command on whatever its output goes to, and return its exit code.
 
     :param run: of the command's module.
