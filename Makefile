@@ -89,9 +89,9 @@ test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done  ## The chao
 	done; $(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
 
 # Each says what it misses; the target fails if any of them does.
-bench: .venv/newest/.done  ## The benchmarks, ours beside the peer where there is one (network, once)
+bench: .venv/stock/.done  ## The benchmarks, ours beside the peer where there is one (network, once)
 	@failed=0; for file in benchmarks/*.py; do \
-		echo "== $$file"; $(BIN)/python -W ignore $$file || failed=1; done; exit $$failed
+		echo "== $$file"; .venv/stock/bin/python -W ignore $$file || failed=1; done; exit $$failed
 
 check: .venv/newest/.done  ## Format, lint, types, import walls, docs; offline
 	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target \
