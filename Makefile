@@ -58,7 +58,7 @@ endef
 export NO_PYTHON
 
 .PHONY: help venv demo test test-quick test-long test-chaos bench check dist format lock provider-info clean \
-	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
+	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest test-local
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,7 +66,12 @@ help:  ## List the targets
 demo: .venv/newest/.done  ## Run the example Dag on the local AI Runtime and show what happens
 	@$(BIN)/python scripts/demo.py
 
-test: check test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+test: check test-local test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+
+# The local AI Runtime knows no Airflow: one leg is enough, with its own settings in local/pyproject.toml.
+test-local: .venv/newest/.done
+	@echo "tests: the local AI Runtime"
+	@cd local && ../$(BIN)/$(PYTEST) $(ARGS)
 
 test-newest test-oldest: test-%: .venv/%/.done
 	@echo "tests: the $* leg"
@@ -79,6 +84,7 @@ test-quick: .venv/newest/.done  ## The unit and wire tests on the newest Airflow
 test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that take minutes, and the chaos table
 	@HYPOTHESIS_PROFILE=explore .venv/newest/bin/$(PYTEST) -m long $(ARGS)
 	@HYPOTHESIS_PROFILE=explore .venv/oldest/bin/$(PYTEST) -m long $(ARGS)
+	@cd local && ../$(BIN)/$(PYTEST) -m long $(ARGS)
 
 # The table is written whatever it says; the target fails if anything in it is wrong.
 test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done  ## The chaos table of docs/reliability.rst alone
