@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from typing import Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-from airflow.providers.databricks_air.cli.parser import COMMANDS, Command, load, perform
+from airflow.providers.databricks_air.cli.parser import COMMANDS, Command, perform
 
 __all__ = ["GROUP", "get_cli_commands"]
 
@@ -52,11 +53,10 @@ class _Arguments(argparse.ArgumentParser):
 
 def _action(name: str, command: Command) -> ActionCommand:
     arguments = _Arguments()
-    configure, perform_it = load(command)
-    configure(arguments)
+    import_module(command.module).configure(arguments)
 
     def run(args: argparse.Namespace) -> None:
-        sys.exit(perform(perform_it, args))
+        sys.exit(perform(import_module(command.module).run, args))
 
     return ActionCommand(
         name=name, help=command.help, func=run, args=tuple(arguments.written), epilog=arguments.epilog

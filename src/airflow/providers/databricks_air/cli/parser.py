@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "Command", "build_parser", "load", "main", "perform"]
+__all__ = ["COMMANDS", "Command", "build_parser", "main", "perform"]
 
 _PACKAGE = "airflow.providers.databricks_air"
 
@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
     "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
-    "local": Command("Start the local AI Runtime on this machine", "databricks_air_local.command"),
+    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }
 
 
@@ -60,36 +60,10 @@ def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         if only in (None, name):
-            configure, run = load(command)
-            configure(sub)
-            sub.set_defaults(run=run)
+            module = import_module(command.module)
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
     return parser
-
-
-def load(command: Command) -> tuple[Callable[[argparse.ArgumentParser], None], Run]:
-    """Return what adds the options of a command, and what runs it.
-
-    The local AI Runtime is a distribution of its own; where it is missing, its command says so.
-    """
-    try:
-        module = import_module(command.module)
-    except ModuleNotFoundError as error:
-        if (error.name or "") != command.module.partition(".")[0]:
-            raise
-        return _any_options, _not_installed
-    return module.configure, module.run
-
-
-def _any_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("options", nargs="*", help=argparse.SUPPRESS)
-
-
-def _not_installed(_: argparse.Namespace) -> int:
-    print(
-        "The local AI Runtime is not installed. Type: pip install 'airflow-provider-databricks-air[local]'",
-        file=sys.stderr,
-    )
-    return 2
 
 
 def main(argv: Sequence[str] | None = None, prog: str = f"python -m {_PACKAGE}") -> int:
