@@ -26,7 +26,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from airflow.providers.databricks_air.api.http.calls import Call, TaskOutput, get_output, get_run
+from airflow.providers.databricks_air.api.http.call import Call
+from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output, get_run
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.launch.permissions import LateGrant
 from airflow.providers.databricks_air.api.watch.events import Ended, Event, Lines, Said

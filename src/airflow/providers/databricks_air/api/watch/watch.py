@@ -22,7 +22,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
