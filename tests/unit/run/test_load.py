@@ -188,9 +188,12 @@ def test_anchors_and_merges_work() -> None:
         ("--- \n...\n", "the document is empty"),
         ("- a\n", "the document must be a mapping of fields"),
         ("train.yaml", "the document must be a mapping of fields"),
-        ("a: 1\n---\nb: 2\n", "the file holds more than one document"),
-        ("a: *b\n", "the alias *b has no anchor &b before it"),
-        ("a: &a [*a]\n", "the alias *a has no anchor &a before it"),
+        (
+            "a: 1\n---\nb: 2\n",
+            "not valid YAML: expected a single document in the stream, but found another document (column 1)",
+        ),
+        ("a: *b\n", "not valid YAML: found undefined alias (column 4)"),
+        ("a: &a [*a]\n", "an alias repeats what holds it"),
         (
             "a: !!python/object/apply:os.system [x]\n",
             "the tag tag:yaml.org,2002:python/object/apply:os.system is not supported",
