@@ -42,7 +42,7 @@ COMMANDS: dict[str, Command] = {
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
     "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
-    "local": Command("Start the local AI Runtime on this machine", "databricks_air_local.command"),
+    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }
 
 

@@ -25,7 +25,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from airflow.providers.databricks_air.api.http.calls import Call, TaskOutput, get_output, get_run
+from airflow.providers.databricks_air.api.http.call import Call
+from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output, get_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError

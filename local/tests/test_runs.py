@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import HOME, Client
+from wire import HOME, Client
 
 
 def _alive(pid: int) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import Client
+from wire import Client
 
 if TYPE_CHECKING:
     from pathlib import Path

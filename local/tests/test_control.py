@@ -22,7 +22,7 @@ import pytest
 
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.script.scenario import Scenario
-from tests.story.local.conftest import HOME, Client
+from wire import HOME, Client
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""A running server and a plain HTTP client: these tests know the wire and nothing else."""
+"""A plain HTTP client, and a server in a process of its own: these tests know the wire and nothing else."""
 
 from __future__ import annotations
 
@@ -24,13 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-import pytest
-
-from databricks_air_local import LocalAirRuntime
 from databricks_air_local.remote import AirControl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 HOME = "/Workspace/Users/you@example.com"
@@ -154,28 +151,14 @@ class Client:
         return run, self.logs(run_id)
 
 
-@pytest.fixture
-def air() -> Iterator[LocalAirRuntime]:
-    """Start a server with a state of its own."""
-    with LocalAirRuntime() as runtime:
-        yield runtime
-
-
-@pytest.fixture
-def client(air: LocalAirRuntime) -> Client:
-    """Return a client of that server."""
-    return Client(air)
-
-
-MODULE = ("-m", "airflow.providers.databricks_air", "local")
 ALONE = ("-m", "databricks_air_local")
 
 
 class ServerProcess:
     """A server in a process of its own."""
 
-    def __init__(self, directory: Path, *options: str, airflow: bool = False) -> None:
-        command = [sys.executable, *(MODULE if airflow else ALONE)]
+    def __init__(self, directory: Path, *options: str) -> None:
+        command = [sys.executable, *ALONE]
         self.process = subprocess.Popen(
             [*command, "--state-dir", str(directory), *options], stdout=subprocess.PIPE, text=True
         )
@@ -194,13 +177,3 @@ class ServerProcess:
         """Press Ctrl-C and return the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(15)
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[ServerProcess]]:
-    """Collect servers and end those that still run."""
-    started: list[ServerProcess] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()

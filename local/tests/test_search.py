@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.story.local.conftest import Client
+from wire import Client
 
 API = "/api/2.0/mlflow"
 

@@ -25,7 +25,7 @@ import pytest
 
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.script.scenario import Scenario
-from tests.story.local.conftest import ALONE, ServerProcess
+from wire import ALONE, ServerProcess
 
 
 def _alive(pid: int) -> bool:
@@ -138,7 +138,7 @@ def test_an_end_while_the_server_was_away_counts(tmp_path: Path, servers: list[S
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, servers: list[ServerProcess]) -> None:
     """An interrupt ends the server with status 0 and all processes of its runs."""
-    server = ServerProcess(tmp_path, airflow=True)
+    server = ServerProcess(tmp_path)
     servers.append(server)
     assert server.connection_line.startswith("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT=databricks-air://")
     run_id = server.client.submit(PIDS)

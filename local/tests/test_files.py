@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.story.local.conftest import HOME, Client
+from wire import HOME, Client
 
 VOLUME = "/Volumes/main/default/data"
 IMPORT = "/api/2.0/workspace-files/import-file"

@@ -24,8 +24,8 @@ import pytest
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.engine import node
 from databricks_air_local.engine.node import KILLED, MARK, NodeProcess, NodeSpec
-from tests.story.local.conftest import Client
-from tests.story.local.test_local_death import _alive, _until
+from test_death import _alive, _until
+from wire import Client
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ import pytest
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.api.routes import ROUTES
 from databricks_air_local.remote import AirControl
-from tests.story.local.conftest import HOME, Client, ServerProcess
+from wire import HOME, Client, ServerProcess
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import HOME, Client
+from wire import HOME, Client
 
 
 def _page(client: Client, path: str, **headers: str) -> str:

@@ -27,11 +27,11 @@ from typing import Any
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import Client
+from wire import Client
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 JUDGE = ROOT / ".venv" / "judge"
 PACKAGES = ("databricks-air==1.2.1", "databricks-sdk==0.156.0")
 YAML = """

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import HOME, Client
+from wire import HOME, Client
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 pytestmark = [

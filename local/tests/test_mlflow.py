@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from tests.story.local.conftest import Client
+from wire import Client
 
 API = "/api/2.0/mlflow"
 
