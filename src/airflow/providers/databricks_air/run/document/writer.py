@@ -156,6 +156,10 @@ class _Emitter(yaml.emitter.Emitter):
         else:
             self.indent = (self.indent // _INDENT + 1) * _INDENT
 
+    def determine_block_hints(self, text: str) -> str:
+        """Return how a block of lines ends; its first line with text is never indented (see ``_is_block``)."""
+        return "" if text.endswith("\n") else "-"
+
     def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
         """Return what may be done with a text: what was asked for, where something was."""
         style = getattr(self.event, "style", None)
