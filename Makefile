@@ -29,7 +29,8 @@ LEG_PYTHON ?= >=3.10,<3.13
 PYTHON_oldest = $(LEG_PYTHON)
 PYTHON_newest = >=3.10,<3.15
 WORKERS ?= 2
-PYTEST = python -m pytest -n $(WORKERS) --dist worksteal -q
+# loadgroup: what shares a cluster or a built wheel stays in one worker.
+PYTEST = python -m pytest -n $(WORKERS) --dist loadgroup -q
 UV_HOME := $(or $(UV_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/uv,$(if $(HOME),$(HOME)/.cache/uv)))
 export UV_CACHE_DIR := $(shell [ -n "$(UV_HOME)" ] && mkdir -p "$(UV_HOME)" 2>/dev/null && [ -w "$(UV_HOME)" ] \
 	&& echo "$(UV_HOME)" || echo "$(CURDIR)/.cache/uv")
@@ -56,8 +57,8 @@ Do one of these, then type the same command again:
 endef
 export NO_PYTHON
 
-.PHONY: help venv demo test test-long test-chaos bench check format lock provider-info clean \
-	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest
+.PHONY: help venv demo test test-quick test-long test-chaos bench check dist format lock provider-info clean \
+	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest test-local
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,15 +66,25 @@ help:  ## List the targets
 demo: .venv/newest/.done  ## Run the example Dag on the local AI Runtime and show what happens
 	@$(BIN)/python scripts/demo.py
 
-test: check test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+test: check test-local test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+
+# The local AI Runtime knows no Airflow: one leg is enough, with its own settings in local/pyproject.toml.
+test-local: .venv/newest/.done
+	@echo "tests: the local AI Runtime"
+	@cd local && ../$(BIN)/$(PYTEST) $(ARGS)
 
 test-newest test-oldest: test-%: .venv/%/.done
 	@echo "tests: the $* leg"
 	@.venv/$*/bin/$(PYTEST) -m 'not long' $(ARGS)
 
+# No cluster, no fresh environment: what tells within a minute whether a change holds.
+test-quick: .venv/newest/.done  ## The unit and wire tests on the newest Airflow, without those that build or boot
+	@$(BIN)/$(PYTEST) -m 'not long' --deselect tests/unit/test_wheel.py tests/unit tests/wire $(ARGS)
+
 test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that take minutes, and the chaos table
 	@HYPOTHESIS_PROFILE=explore .venv/newest/bin/$(PYTEST) -m long $(ARGS)
 	@HYPOTHESIS_PROFILE=explore .venv/oldest/bin/$(PYTEST) -m long $(ARGS)
+	@cd local && ../$(BIN)/$(PYTEST) -m long $(ARGS)
 
 # Hours; the records stay in .cache/chaos, and the table is made of those of this commit, whatever they say.
 # redis-server, which CeleryExecutor needs, is a package of the system: without it those trials are left out by name.
@@ -89,9 +100,9 @@ test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done .venv/celery
 	$(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
 
 # Each says what it misses; the target fails if any of them does.
-bench: .venv/newest/.done  ## The benchmarks, ours beside the peer where there is one (network, once)
+bench: .venv/stock/.done  ## The benchmarks, ours beside the peer where there is one (network, once)
 	@failed=0; for file in benchmarks/*.py; do \
-		echo "== $$file"; $(BIN)/python -W ignore $$file || failed=1; done; exit $$failed
+		echo "== $$file"; .venv/stock/bin/python -W ignore $$file || failed=1; done; exit $$failed
 
 check: .venv/newest/.done  ## Format, lint, types, import walls, docs; offline
 	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target \
@@ -125,6 +136,9 @@ lock: $(UV)  ## Compile requirements/*.in to *.txt again (network)
 	@for leg in newest oldest beside-newest beside-oldest stock celery; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
 			requirements/$$leg.in -o requirements/$$leg.txt; done
+
+dist: $(UV)  ## Wheel and sdist of both distributions, into dist/ (network)
+	@rm -rf dist && $(UV) build --quiet --out-dir dist . && $(UV) build --quiet --out-dir dist local && ls dist
 
 clean:  ## Remove everything that was made here, environments included
 	@rm -rf .venv .cache build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
