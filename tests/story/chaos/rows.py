@@ -79,7 +79,7 @@ def _acts() -> tuple[Cause, ...]:
             USER,
             live if is_alive else ended,
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "handover")} else (),
+            story=(0,) if (act, moment) in {("clear", "waiting"), ("mark-failed", "waiting")} else (),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -146,7 +146,6 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
-        story=(0,),
     ),
     Cause(
         "missing-at-retry",
