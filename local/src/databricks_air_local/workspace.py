@@ -131,16 +131,9 @@ class Workspace:
     def application(self) -> web.Application:
         """Return what answers requests."""
         interference = interfere(self.script.journal, self.script.faults, self.clock, self.settings.latency)
-        admitted = admit(self.tokens, self.sealer)
+        admitted, timely = admit(self.tokens, self.sealer), refuse_expired(self.tokens)
         application = web.Application(
-            middlewares=(
-                self._note,
-                say_no,
-                admit(self.tokens, self.sealer),
-                interference,
-                say_no,
-                refuse_expired(self.tokens),
-            ),
+            middlewares=(self._note, say_no, admitted, interference, say_no, timely),
             client_max_size=BODY_LIMIT,
         )
         application.add_routes(self.routes())

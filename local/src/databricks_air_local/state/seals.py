@@ -63,9 +63,14 @@ class Sealer:
         """
         seal, _, rest = path.removeprefix(SEALED).partition("/")
         expiry, _, mac = seal.partition("-")
-        good = expiry.isascii() and expiry.isdigit() and len(expiry) < 16
-        wanted = self._mac(method, f"/{rest}", int(expiry)) if good else ""
-        if not hmac.compare_digest(mac.encode(), wanted.encode()) or int(expiry) <= self._clock.now():
+        known = expiry.isascii() and expiry.isdigit() and len(expiry) < 16
+        if (
+            not known
+            or not hmac.compare_digest(
+                mac.encode("utf-8", "replace"), self._mac(method, f"/{rest}", int(expiry)).encode()
+            )
+            or int(expiry) <= self._clock.now()
+        ):
             raise missing("The signature does not match, or the URL has expired")
 
     def _mac(self, method: str, path: str, expiry: int) -> str:
