@@ -26,7 +26,12 @@ from urllib.parse import urlencode
 
 from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.credentials import Credentials
-from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError, error_from_answer
+from airflow.providers.databricks_air.api.http.errors import (
+    ApiError,
+    HaltedError,
+    ServiceError,
+    error_from_answer,
+)
 from airflow.providers.databricks_air.api.http.retry import RetryRule
 
 if TYPE_CHECKING:
@@ -84,12 +89,13 @@ class SyncClient:
         """Send a call, again where the rule says so, and return what it reads from the answer.
 
         :raises ApiError: when an error will not pass, or did not pass in the call's budget.
+        :raises HaltedError: after :meth:`halt`, also instead of a repetition.
         """
-        if self._halted:
-            raise ServiceError("not sent: the task is being ended", request=call.label)
         started = time.monotonic()
         tries = 0
         while True:
+            if self._halted:
+                raise HaltedError(f"{call.label}: not sent, the task is being ended")
             tries += 1
             try:
                 return self._send(call)

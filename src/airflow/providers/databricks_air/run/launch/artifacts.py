@@ -30,10 +30,21 @@ from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import Container, RunConfig
 
-__all__ = ["MAX_CONFIG_BYTES", "Artifact", "build_artifacts", "container_directory"]
+__all__ = [
+    "MAX_CONFIG_BYTES",
+    "OWNER_FILE",
+    "Artifact",
+    "build_artifacts",
+    "container_directory",
+    "owner_file",
+]
 
 MAX_CONFIG_BYTES = 1024 * 1024
 """The largest ``training_config.yaml`` that is uploaded, in bytes."""
+
+
+OWNER_FILE = "airflow_owner.json"
+"""The file of the launch directory that says which task asked for the run."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,17 @@ def build_artifacts(config: RunConfig) -> tuple[Artifact, ...]:
     for container in config.containers:
         artifacts.extend(_of_container(config, container))
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
+
+
+def owner_file(owner: Mapping[str, Any]) -> Artifact:
+    """Return the file that leads from a run back to who asked for it.
+
+    It is no part of what the launch directory is named after: a later try that finds the same run again writes
+    itself over the earlier one.
+
+    :param owner: who asks; plain values without secrets.
+    """
+    return Artifact(OWNER_FILE, (json.dumps(owner, indent=2, sort_keys=True) + "\n").encode())
 
 
 def container_directory(name: str) -> str:
