@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from airflow.providers.databricks_air.run import ConfigError, RunConfig, load_run_config
 from airflow.providers.databricks_air.run.older.conversion import Conversion, convert_file
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 FILES = [path for path in sorted(EXAMPLES.rglob("*.yaml")) if path.stem != "requirements"]
 
 

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
-__all__ = ["EXECUTABLE", "LINK", "REGULAR", "Directory", "TreeFile", "shown"]
+__all__ = ["EXECUTABLE", "LINK", "REGULAR", "Directory", "TreeFile", "kind_of", "read_chunks", "refused"]
 
 REGULAR = 0o100644
 EXECUTABLE = 0o100755
@@ -50,12 +51,6 @@ class TreeFile(NamedTuple):
     size: int = 0
     digest: bytes = b""
     target: bytes = b""
-
-
-def shown(path: bytes) -> str:
-    """Return *path* on one line, whatever bytes it has."""
-    text = path.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 class Directory:
@@ -171,7 +166,7 @@ def kind_of(path: bytes, status: os.stat_result) -> int:
 def refused(path: bytes) -> SnapshotError:
     """Return the error for something that an archive of code cannot hold."""
     return SnapshotError(
-        f"code_source: {shown(path)} is a pipe, a socket or a device and cannot be packed. "
+        f"code_source: {one_line(path)} is a pipe, a socket or a device and cannot be packed. "
         "Remove it, or name it in .gitignore"
     )
 
@@ -182,5 +177,5 @@ def _is_known(entry: os.DirEntry[str]) -> bool:
 
 def _unreadable(path: bytes, error: OSError) -> SnapshotError:
     if error.errno in _NOT_THERE:
-        return SnapshotError(f"code_source: {shown(path)} vanished while it was packed")
-    return SnapshotError(f"code_source: {shown(path)} cannot be read: {error.strerror}")
+        return SnapshotError(f"code_source: {one_line(path)} vanished while it was packed")
+    return SnapshotError(f"code_source: {one_line(path)} cannot be read: {error.strerror}")
