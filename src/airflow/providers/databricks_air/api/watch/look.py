@@ -24,17 +24,14 @@ from airflow.providers.databricks_air.api.http.calls import get_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError
+from airflow.providers.databricks_air.api.watch.limits import PATIENCE_DENIED, PATIENCE_MISSING
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["PATIENCE_DENIED", "PATIENCE_MISSING", "Patience", "look", "patiently"]
+__all__ = ["Patience", "look", "patiently"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-PATIENCE_DENIED = 300.0
-"""Seconds over which 401 or 403 must be all that is heard before it is believed."""
-PATIENCE_MISSING = 180.0
-"""The same for 'does not exist', of a run whose id the service itself has told us."""
 LONGEST_PAUSE = 10.0
 
 
