@@ -38,6 +38,7 @@ __all__ = [
     "dag_run_row",
     "earlier_successes",
     "is_gone",
+    "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
     "read_owner",
@@ -265,3 +266,14 @@ def _own(ti: Any) -> dict[str, Any]:
         "run_id": ti.run_id,
         "map_index": -1 if ti.map_index is None else ti.map_index,
     }
+
+
+def metrics_sink() -> Any:
+    """Return Airflow's ``Stats`` as the triggerer has set it up."""
+    stats: Any
+    try:
+        # The SDK has a copy of its own, which the triggerer does not set up (3.2 and 3.3).
+        from airflow.observability import stats
+    except ImportError:
+        from airflow import stats
+    return stats.Stats
