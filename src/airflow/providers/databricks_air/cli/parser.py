@@ -45,6 +45,9 @@ COMMANDS: dict[str, Command] = {
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
     "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
+    "get": Command("Show a run: state, attempts, links, configuration", f"{_PACKAGE}.cli.get"),
+    "list": Command("List runs, newest first", f"{_PACKAGE}.cli.list"),
+    "cancel": Command("End runs", f"{_PACKAGE}.cli.cancel"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }
 
