@@ -26,7 +26,18 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "CommandError", "Problem", "data_line", "error_line", "now", "problem_of"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "USAGE",
+    "CommandError",
+    "Problem",
+    "data_line",
+    "error_line",
+    "now",
+    "problem_of",
+]
 
 DONE = 0
 """Exit code: done; of a run that was followed: it succeeded."""
@@ -102,7 +113,9 @@ def _api_problem(error: AirError) -> Problem:
     if isinstance(error, errors.ServiceError):
         return Problem("INTERNAL_ERROR", "TRANSIENT", message)
     if isinstance(error, errors.AuthError) and error.error_code != "FEATURE_DISABLED":
-        return Problem("PERMISSION_DENIED" if error.status == 403 else "UNAUTHENTICATED", "PERMANENT", message)
+        return Problem(
+            "PERMISSION_DENIED" if error.status == 403 else "UNAUTHENTICATED", "PERMANENT", message
+        )
     if isinstance(error, errors.ApiError):
         return Problem(error.error_code or "INVALID_ARGS", "PERMANENT", message)
     return Problem("INVALID_ARGS", "PERMANENT", message)

@@ -53,9 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, default=_LIMIT, help="how many at most (default: %(default)s)")
     parser.add_argument("--before", metavar="JOB_RUN_ID", help="the page behind that run")
-    states = parser.add_mutually_exclusive_group()
-    states.add_argument("--active", action="store_true", help="runs that are not over (default)")
-    states.add_argument("--all-status", action="store_true", help="ended ones too")
+    parser.add_argument("--active", action="store_true", help="only runs that are not over (default)")
+    parser.add_argument("--all-status", action="store_true", help="ended ones too")
     parser.add_argument("--all-users", action="store_true", help="everybody's runs; can be slow")
     parser.add_argument(
         "--filter",
@@ -80,6 +79,8 @@ def _list(args: argparse.Namespace) -> int:
 
     if args.limit < 1:
         raise CommandError(f"--limit: {args.limit} is not at least 1", exit_code=2)
+    if args.active and args.all_status:
+        raise CommandError("--active and --all-status exclude each other: keep one", exit_code=2)
     wanted = _wanted(args)
     client = workspace(args)
     found = list_runs(client, wanted, args.limit)
@@ -125,7 +126,9 @@ def _pair(text: str) -> tuple[str, str]:
 def _since(age: str) -> int:
     match = re.fullmatch(r"(\d{1,6})([mhdw])", age, re.ASCII)
     if not match:
-        raise CommandError(f"--filter age: {age!r} is not a length of time such as 90m, 12h or 7d", exit_code=2)
+        raise CommandError(
+            f"--filter age: {age!r} is not a length of time such as 90m, 12h or 7d", exit_code=2
+        )
     return round((time.time() - int(match.group(1)) * _UNITS[match.group(2)]) * 1000)
 
 

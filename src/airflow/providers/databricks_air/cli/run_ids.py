@@ -25,5 +25,7 @@ def run_id(text: str) -> int:
     :raises CommandError: when it is not a positive whole number.
     """
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**63):
-        raise CommandError(f"JOB_RUN_ID: {text!r} is not a positive whole number, such as 388840544681214", exit_code=2)
+        raise CommandError(
+            f"JOB_RUN_ID: {text!r} is not a positive whole number, such as 388840544681214", exit_code=2
+        )
     return int(text)

@@ -100,7 +100,7 @@ def _of_connection(name: str) -> Credentials:
 
 
 def _of_token(profile: str | None) -> Credentials | None:
-    """Return a host and a token where the environment or the profile has nothing else to say: the SDK costs a second."""
+    """Return a host and a token where nothing else is set; importing the SDK would cost a second."""
     from airflow.providers.databricks_air.api.http.credentials import TokenCredentials, normalise_host
 
     found = {name for name, value in os.environ.items() if name.startswith("DATABRICKS_") and value}

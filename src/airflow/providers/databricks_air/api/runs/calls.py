@@ -20,7 +20,16 @@ from typing import Any
 
 from airflow.providers.databricks_air.api.http.call import Answer, Call
 
-__all__ = ["Indexed", "RunPage", "IndexPage", "export_file", "get_document", "index_page", "list_page", "mlflow_run_name"]
+__all__ = [
+    "IndexPage",
+    "Indexed",
+    "RunPage",
+    "export_file",
+    "get_document",
+    "index_page",
+    "list_page",
+    "mlflow_run_name",
+]
 
 _LIST_LIMIT = 25
 _INDEX_LIMIT = 100

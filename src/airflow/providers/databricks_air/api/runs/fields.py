@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.outcome.states import Run, parse_run
 
-__all__ = ["RunFields", "Sweep", "iso_time", "is_training", "whole_seconds"]
+__all__ = ["RunFields", "Sweep", "is_training", "iso_time", "whole_seconds"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class RunFields:
 
     @property
     def times(self) -> tuple[int, int]:
-        """Start and end of the latest attempt in epoch milliseconds, of the run where that has none; 0 for 'not yet'."""
+        """Start and end of the latest attempt, or else of the run: epoch milliseconds, 0 for not yet."""
         latest = self.run.latest
         if latest is not None and latest.start_time:
             return latest.start_time, latest.end_time or (self.run.end_time if self.run.is_terminal else 0)
