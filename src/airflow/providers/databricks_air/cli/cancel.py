@@ -65,7 +65,7 @@ def _cancel(args: argparse.Namespace) -> int:
 def _own_active(client: SyncClient) -> list[int]:
     from airflow.providers.databricks_air.api.runs.listing import RunFilter, list_runs
 
-    found = list_runs(client, RunFilter(), limit=None)
+    found = client.run(list_runs(client.calls, RunFilter(), limit=None))
     if found.is_cut:
         raise CommandError(
             "the workspace has more runs than a listing goes through, so --all would miss some: name the runs"

@@ -122,12 +122,11 @@ class _Seeing(SyncClient):
 
     def __init__(self, client: SyncClient, seen: Callable[[Run], None]) -> None:
         super().__init__(client.credentials)
-        self._client = client
         self._seen = seen
 
     def perform(self, call: Call[T]) -> T:
-        """Perform a call by the other client."""
-        answer = self._client.perform(call)
+        """Perform a call, and show what is a run."""
+        answer = super().perform(call)
         if isinstance(answer, Run):
             self._seen(answer)
         return answer

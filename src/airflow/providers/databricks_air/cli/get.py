@@ -60,7 +60,9 @@ def _get(args: argparse.Namespace) -> int:
     words = args.run_id[1:] if args.run_id[0] == "run" else args.run_id
     if len(words) != 1:
         raise CommandError("get shows one run: name one JOB_RUN_ID", exit_code=2)
-    description = describe(workspace(args), run_id(words[0]))
+    number = run_id(words[0])
+    client = workspace(args)
+    description = client.run(describe(client.calls, number))
     if description.training_config is None and description.fields.launch_directory:
         note(f"The run configuration in {description.fields.launch_directory} cannot be read")
     print_data(args, description.to_json(), lambda to: _show(to, description))

@@ -83,7 +83,7 @@ def _list(args: argparse.Namespace) -> int:
         raise CommandError("--active and --all-status exclude each other: keep one", exit_code=2)
     wanted = _wanted(args)
     client = workspace(args)
-    found = list_runs(client, wanted, args.limit)
+    found = client.run(list_runs(client.calls, wanted, args.limit))
     now = round(time.time() * 1000)
     data = {"runs": [_row(fields, now) for fields in found.runs]}
     print_data(args, data, lambda to: _show(to, found, now))

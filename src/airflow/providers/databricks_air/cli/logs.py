@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _LINES = 10_000
+_AT_ONCE = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -145,15 +145,16 @@ def _nodes(args: argparse.Namespace, seen: Run) -> LogNodes:
 
 
 def _download(args: argparse.Namespace, client: SyncClient, seen: Run, view: LogView) -> int:
-    from airflow.providers.databricks_air.api.http.together import Together
+    from concurrent.futures import ThreadPoolExecutor
+
     from airflow.providers.databricks_air.cli.follow import outcome_code
 
     nodes = range(seen.nodes) if view.nodes == "all" else view.nodes
     folder = args.download_to / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tasks: list[Callable[[], int]] = [partial(_write, client, seen, view, folder, node) for node in nodes]
-        counts = Together().run(tasks)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            counts = list(pool.map(partial(_write, client, seen, view, folder), nodes))
     except OSError as error:
         raise CommandError(f"--download-to {args.download_to}: {error.strerror or error}") from None
     files = [

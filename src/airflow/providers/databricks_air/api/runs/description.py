@@ -24,14 +24,14 @@ from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.calls import TaskOutput
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.http.together import together
 from airflow.providers.databricks_air.api.runs.calls import export_file, get_document, mlflow_run_name
 from airflow.providers.databricks_air.api.runs.fields import RunFields, iso_time, whole_seconds
 from airflow.providers.databricks_air.run.outcome.narration import waiting_message
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
     from airflow.providers.databricks_air.run.outcome.states import Attempt
 
 __all__ = ["RunDescription", "dashboard_url", "describe"]
@@ -132,7 +132,7 @@ def dashboard_url(host: str, run_id: int, workspace_id: str = "") -> str:
     return f"{host}/jobs/runs/{run_id}{_workspace(workspace_id)}"
 
 
-def describe(client: SyncClient, run_id: int, now: Callable[[], float] = time.time) -> RunDescription:
+async def describe(client: AsyncClient, run_id: int, now: Callable[[], float] = time.time) -> RunDescription:
     """Look at a run from all sides: three rounds of requests, each side by side.
 
     What only adds to the picture (MLflow links, the configuration in the launch directory) is left out where it
@@ -144,12 +144,12 @@ def describe(client: SyncClient, run_id: int, now: Callable[[], float] = time.ti
     :raises RunNotFoundError: when there is no such run.
     :raises ApiError: when the workspace does not tell.
     """
-    document, me = Together().run(
+    document, me = await together(
         [partial(client.perform, get_document(run_id)), partial(client.perform, calls.me())]
     )
     fields = RunFields.read(document)
     seen = [attempt.run_id for attempt in fields.run.attempts if attempt.run_id][-_MOST_OUTPUTS:]
-    config, *outputs = Together().run(
+    config, *outputs = await together(
         [
             partial(_config, client, fields.launch_directory),
             *(partial(_if_there, client, calls.get_output(number).once(30.0)) for number in seen),
@@ -164,17 +164,25 @@ def describe(client: SyncClient, run_id: int, now: Callable[[], float] = time.ti
         found,
         config,
         round(now() * 1000),
-        _if_there(client, mlflow_run_name(latest.mlflow_run_id)) if latest and latest.mlflow_run_id else None,
+        await _mlflow_name(client, latest.mlflow_run_id if latest else ""),
     )
 
 
-def _config(client: SyncClient, directory: str) -> str | None:
-    return _if_there(client, export_file(f"{directory}/{_CONFIG_FILE}")) if directory else None
+async def _config(client: AsyncClient, directory: str) -> str | None:
+    if not directory:
+        return None
+    return await _if_there(client, export_file(f"{directory}/{_CONFIG_FILE}"))
 
 
-def _if_there(client: SyncClient, call: Call[T]) -> T | None:
+async def _mlflow_name(client: AsyncClient, mlflow_run_id: str) -> str | None:
+    if not mlflow_run_id:
+        return None
+    return await _if_there(client, mlflow_run_name(mlflow_run_id))
+
+
+async def _if_there(client: AsyncClient, call: Call[T]) -> T | None:
     try:
-        return client.perform(call)
+        return await client.perform(call)
     except ApiError:
         return None
 

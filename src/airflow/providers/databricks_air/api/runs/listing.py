@@ -15,14 +15,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError
-from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.http.together import together
 from airflow.providers.databricks_air.api.runs.calls import (
     Document,
     Indexed,
@@ -33,7 +33,7 @@ from airflow.providers.databricks_air.api.runs.calls import (
 from airflow.providers.databricks_air.api.runs.fields import RunFields, is_training
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
 
 __all__ = ["Listing", "RunFilter", "list_runs"]
 
@@ -92,7 +92,7 @@ class Listing:
     is_cut: bool = False
 
 
-def list_runs(client: SyncClient, wanted: RunFilter, limit: int | None) -> Listing:
+async def list_runs(client: AsyncClient, wanted: RunFilter, limit: int | None) -> Listing:
     """Return the newest runs that are wanted.
 
     The caller's own runs, ended ones among them, come from the service's index of them, and from a scan of the
@@ -103,25 +103,25 @@ def list_runs(client: SyncClient, wanted: RunFilter, limit: int | None) -> Listi
     :param limit: how many at most; None for all.
     :raises ApiError: when the workspace does not tell.
     """
-    me = client.perform(calls.me()).user_name
+    me = (await client.perform(calls.me())).user_name
     user = me if wanted.user is None else wanted.user
     if user == me and not wanted.active_only:
         try:
-            index = _index(client)
+            index = await _index(client)
         except ApiError:
             # The index is a preview; not every workspace has it.
             pass
         else:
-            return _chosen(_hydrated(client, index), wanted, limit)
+            return await _chosen(_hydrated(client, index), wanted, limit)
     scan = _Scan(client, wanted.active_only)
-    found = _chosen((run for run in scan.runs() if not user or run.user == user), wanted, limit)
+    found = await _chosen((run async for run in scan.runs() if not user or run.user == user), wanted, limit)
     return Listing(found.runs, found.has_more, scan.is_cut)
 
 
-def _chosen(runs: Iterable[RunFields], wanted: RunFilter, limit: int | None) -> Listing:
+async def _chosen(runs: AsyncIterable[RunFields], wanted: RunFilter, limit: int | None) -> Listing:
     found: list[RunFields] = []
     behind = not wanted.before
-    for fields in runs:
+    async for fields in runs:
         if wanted.since and 0 < fields.run.start_time < wanted.since:
             break
         if behind and wanted.accepts(fields):
@@ -135,17 +135,19 @@ def _chosen(runs: Iterable[RunFields], wanted: RunFilter, limit: int | None) -> 
 class _Scan:
     """Goes through the submitted runs of a workspace."""
 
-    def __init__(self, client: SyncClient, active_only: bool) -> None:
+    def __init__(self, client: AsyncClient, active_only: bool) -> None:
         self._client = client
         self._active_only = active_only
         self.is_cut = False
 
-    def runs(self) -> Iterator[RunFields]:
+    async def runs(self) -> AsyncIterator[RunFields]:
         """Yield runs of AI Runtime, newest first."""
         token, seen = "", 0
         while True:
-            page = self._client.perform(list_page(active_only=self._active_only, token=token))
-            yield from (RunFields.read(run) for run in page.runs if is_training(run))
+            page = await self._client.perform(list_page(active_only=self._active_only, token=token))
+            for run in page.runs:
+                if is_training(run):
+                    yield RunFields.read(run)
             seen += len(page.runs)
             if page.next_token in {"", token}:
                 return
@@ -155,12 +157,12 @@ class _Scan:
             token = page.next_token
 
 
-def _index(client: SyncClient) -> list[int]:
+async def _index(client: AsyncClient) -> list[int]:
     """Return the ids of the caller's runs, newest first."""
     entries: dict[int, Indexed] = {}
     token = ""
     while True:
-        page = client.perform(index_page(token))
+        page = await client.perform(index_page(token))
         # Ids may come again on a later page.
         entries.update({entry.run_id: entry for entry in page.entries})
         if page.next_token in {"", token}:
@@ -170,18 +172,18 @@ def _index(client: SyncClient) -> list[int]:
     return [entry.run_id for entry in ordered]
 
 
-def _hydrated(client: SyncClient, run_ids: list[int]) -> Iterator[RunFields]:
+async def _hydrated(client: AsyncClient, run_ids: list[int]) -> AsyncIterator[RunFields]:
     """Ask for each run, some side by side; what is gone or not ours to see is left out."""
     for start in range(0, len(run_ids), _AT_ONCE):
-        some: list[Callable[[], Document | None]] = [
-            partial(_document, client, run_id) for run_id in run_ids[start : start + _AT_ONCE]
-        ]
-        yield from (RunFields.read(document) for document in Together().run(some) if document)
+        some = [partial(_document, client, run_id) for run_id in run_ids[start : start + _AT_ONCE]]
+        for document in await together(some, limit=_AT_ONCE):
+            if document:
+                yield RunFields.read(document)
 
 
-def _document(client: SyncClient, run_id: int) -> Document | None:
+async def _document(client: AsyncClient, run_id: int) -> Document | None:
     try:
-        return client.perform(get_document(run_id))
+        return await client.perform(get_document(run_id))
     except NotFoundError:
         return None
     except AuthError as error:
