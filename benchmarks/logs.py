@@ -89,7 +89,7 @@ class InMemoryClient(AsyncClient):
         self._service = service
 
     async def _send(self, call: Any) -> Any:
-        from airflow.providers.databricks_air.api.http.calls import Answer
+        from airflow.providers.databricks_air.api.http.call import Answer
 
         # A network would let others run here, too.
         await asyncio.sleep(0)

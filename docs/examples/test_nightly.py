@@ -19,8 +19,6 @@ from nightly import dag
 
 from databricks_air_local import LocalAirRuntime
 
-pytest_plugins = ["databricks_air_local.pytest_plugin"]
-
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ from tests.story.airflow_cluster import (
     wait_for,
 )
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 DAG = """
 import time, datetime
 from airflow.providers.common.compat.sdk import DAG, BaseOperator

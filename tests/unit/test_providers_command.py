@@ -23,6 +23,8 @@ import pytest
 
 from airflow.providers.databricks_air import __version__
 
+pytestmark = pytest.mark.xdist_group("providers")
+
 DISTRIBUTION = "airflow-provider-databricks-air"
 COMPLAINTS = ("warning", "error", "deprecat", "inconsisten", "failed", "coherence")
 EXPECTED = {

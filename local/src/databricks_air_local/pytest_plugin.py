@@ -10,12 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""A running local AI Runtime for tests of Dags.
-
-In a ``conftest.py``::
-
-    pytest_plugins = ["databricks_air_local.pytest_plugin"]
-"""
+"""A running local AI Runtime for tests of Dags: pytest knows the fixture ``air`` where this is installed."""
 
 from __future__ import annotations
 
@@ -23,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from databricks_air_local.runtime import LocalAirRuntime
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from databricks_air_local.runtime import LocalAirRuntime
 
 __all__ = ["air"]
 
@@ -35,6 +30,9 @@ __all__ = ["air"]
 @pytest.fixture
 def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRuntime]:
     """Start a server for one test and make it the connection ``databricks_air_default``."""
+    # Every pytest of the environment loads this module, also those that never ask for the server.
+    from databricks_air_local.runtime import LocalAirRuntime
+
     with LocalAirRuntime(tmp_path / "air") as runtime:
         monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT", runtime.connection_uri)
         yield runtime

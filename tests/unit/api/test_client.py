@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.http.errors import (

@@ -26,7 +26,6 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from airflow.providers import databricks_air
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
 from airflow.providers.databricks_air.run.config.schema_paths import all_fields
@@ -169,9 +168,8 @@ def test_any_name_on_any_terminal(tmp_path: Path, encoding: str, command: tuple[
             "experiment_name: a\ncommand: |\n  echo …\n"
             "compute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\nparameters: {é: 1}\n"
         )
-    package = Path(databricks_air.__file__).parent
     done = subprocess.run(
-        [sys.executable, package, *command, name],
+        [sys.executable, "-m", "airflow_provider_databricks_air", *command, name],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": encoding},
@@ -186,7 +184,7 @@ def test_any_name_on_any_terminal(tmp_path: Path, encoding: str, command: tuple[
 def test_closed_output_is_no_error(tmp_path: Path) -> None:
     """A command whose standard output is closed still has its exit code."""
     (tmp_path / "a.yaml").write_text("a: 1")
-    script = f"{sys.executable} {Path(databricks_air.__file__).parent} validate {tmp_path}/a.yaml >&-"
+    script = f"{sys.executable} -m airflow_provider_databricks_air validate {tmp_path}/a.yaml >&-"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.errors import NotFoundError, ServiceError
 from airflow.providers.databricks_air.api.logs.stream import LogStream
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine

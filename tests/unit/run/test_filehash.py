@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow.providers.databricks_air.run.code.directory import Directory
 from airflow.providers.databricks_air.run.code.filehash import FileHashes, cache_directory
-from airflow.providers.databricks_air.run.document.tree import Directory
 
 
 @pytest.fixture

@@ -10,44 +10,17 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""The command line without Airflow's own: ``python -m airflow.providers.databricks_air``.
+"""The commands with Airflow: ``python -m airflow.providers.databricks_air``.
 
-``python …/airflow/providers/databricks_air``, the path of this package, is the same a second or two sooner:
-with ``-m`` Python imports the package ``airflow`` first, and where Airflow is installed that is all of its core.
+Python imports the package ``airflow`` first, and with it all of Airflow's core. ``python -m
+airflow_provider_databricks_air`` starts the same commands without it.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
-from pathlib import Path
-from types import ModuleType
 
-_PARTS = ("airflow", "providers", "databricks_air")
-
-#: The one command that asks Airflow for something: for its connections.
-_OF_AIRFLOW = "plan"
-
-
-def _bare_namespace() -> None:
-    """Make ``airflow`` and ``airflow.providers`` bare packages that hold this distribution only."""
-    root = Path(__file__).resolve().parents[len(_PARTS)]
-    for depth in range(1, len(_PARTS)):
-        package = ModuleType(".".join(_PARTS[:depth]))
-        package.__path__ = [str(root.joinpath(*_PARTS[:depth]))]
-        sys.modules[package.__name__] = package
-
-
-def main() -> int:
-    """Run one command and return its exit code."""
-    if not __package__:
-        # Started by path, the first place to import from is this directory, whose names are not top-level ones.
-        del sys.path[0]
-        if sys.argv[1:2] != [_OF_AIRFLOW]:
-            _bare_namespace()
-    parser = importlib.import_module(f"{'.'.join(_PARTS)}.cli.parser")
-    return int(parser.main())
-
+from airflow.providers.databricks_air.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,9 +22,12 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "build_parser", "main", "perform"]
+__all__ = ["COMMANDS", "Command", "build_parser", "main", "perform"]
 
 _PACKAGE = "airflow.providers.databricks_air"
+
+Run = Callable[[argparse.Namespace], int]
+"""Runs a command with its arguments and returns the exit code."""
 
 
 class Command(NamedTuple):
@@ -42,7 +45,7 @@ COMMANDS: dict[str, Command] = {
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
     "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
-    "local": Command("Start the local AI Runtime on this machine", "databricks_air_local.command"),
+    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }
 
 
@@ -63,15 +66,19 @@ def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage."""
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m {_PACKAGE}") -> int:
+    """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage.
+
+    :param argv: the command and its arguments; those of this process when None.
+    :param prog: how the user called it, for the usage line.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     only = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    args = build_parser(only=only).parse_args(arguments)
+    args = build_parser(prog, only).parse_args(arguments)
     return perform(args.run, args)
 
 
-def perform(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+def perform(run: Run, args: argparse.Namespace) -> int:
     """Run one command on whatever its output goes to, and return its exit code.
 
     :param run: of the command's module.

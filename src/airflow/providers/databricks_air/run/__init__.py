@@ -14,8 +14,23 @@
 
 from __future__ import annotations
 
-from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.errors import AirError, ConfigError, FieldError, SnapshotError
-from airflow.providers.databricks_air.run.load import load_run_config
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
+    from airflow.providers.databricks_air.run.errors import AirError, ConfigError, FieldError, SnapshotError
+    from airflow.providers.databricks_air.run.load import load_run_config
 
 __all__ = ["AirError", "ConfigError", "FieldError", "RunConfig", "SnapshotError", "load_run_config"]
+
+_ROOM = {"RunConfig": "config.run_config", "load_run_config": "load"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for: every module of a Dag file's imports passes here, few need the schema."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

@@ -22,28 +22,20 @@ from pydantic import ValidationError
 
 from airflow.providers.databricks_air.run.config.code_source import resolve_root
 from airflow.providers.databricks_air.run.config.model import field_errors
-from airflow.providers.databricks_air.run.config.rules import show
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
+from airflow.providers.databricks_air.run.config.schema_paths import find_field
 from airflow.providers.databricks_air.run.document.bases import Composer
-from airflow.providers.databricks_air.run.document.nodes import (
-    MAX_CHARACTERS,
-    ListNode,
-    MapNode,
-    Node,
-    Scalar,
-    from_python,
-    locate,
-    path_text,
-)
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.limits import MAX_BYTES
+from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Node, Scalar, locate
 from airflow.providers.databricks_air.run.document.overrides import OVERRIDE, apply_overrides
-from airflow.providers.databricks_air.run.document.writer import write_yaml
+from airflow.providers.databricks_air.run.document.paths import path_text
+from airflow.providers.databricks_air.run.document.python_data import from_python
+from airflow.providers.databricks_air.run.document.writer import effective_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.older.forms import Modern, inline_requirements, modernise
 
 __all__ = ["load_run_config"]
-
-#: Documents smaller than this cannot pass the size limit however they are written.
-_SURELY_SMALL = MAX_CHARACTERS // 16
 
 
 def load_run_config(
@@ -68,7 +60,7 @@ def load_run_config(
     directory = _directory(source, base_dir)
     composer = Composer()
     document = _read(source, composer, directory)
-    document, wrong_overrides = apply_overrides(document, overrides)
+    document, wrong_overrides = apply_overrides(document, overrides, lambda path: find_field(path)[1])
     mistakes = [*composer.mistakes, *wrong_overrides]
     if not document.entries and not mistakes:
         file = str(source) if isinstance(source, Path) else None
@@ -148,20 +140,25 @@ def _values(node: Node) -> Any:
 
 
 def _check_size(document: MapNode, config: RunConfig | None, mistakes: list[FieldError]) -> None:
-    if config is None or _weight(document) < _SURELY_SMALL:
+    if config is None or _most_bytes(document, 0) <= MAX_BYTES:
         return
-    size = len(write_yaml(document).encode())
-    if size > MAX_CHARACTERS:
-        message = f"the effective document has {size} bytes, the limit is {MAX_CHARACTERS}"
-        mistakes.append(FieldError("", message, "Keep large data in a file of the code source"))
+    try:
+        effective_text(document)
+    except ConfigError as error:
+        mistakes.extend(error.errors)
 
 
-def _weight(node: Node) -> int:
+def _most_bytes(node: Node, depth: int) -> int:
+    """Return how many bytes a node takes at most when it is written, quicker than writing it."""
     if isinstance(node, MapNode):
-        return sum(len(key) + 4 + _weight(entry.node) for key, entry in node.entries.items())
+        return 4 + sum(
+            10 * len(key) + 8 + 4 * depth + _most_bytes(entry.node, depth + 1)
+            for key, entry in node.entries.items()
+        )
     if isinstance(node, ListNode):
-        return sum(4 + _weight(item) for item in node.items)
-    return len(node.text)
+        return 4 + sum(4 + 4 * depth + _most_bytes(item, depth + 1) for item in node.items)
+    # A character that cannot be printed takes up to ten, a line its indentation.
+    return 10 * len(node.text) + 24 + (4 * depth + 4) * node.text.count("\n")
 
 
 def _ordered(mistakes: Iterable[FieldError], file: str | None) -> list[FieldError]:

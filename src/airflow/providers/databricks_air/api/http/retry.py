@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError
 
 __all__ = ["RetryRule"]

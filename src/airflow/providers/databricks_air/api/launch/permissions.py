@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError, ServiceError
 
 if TYPE_CHECKING:
@@ -111,6 +111,11 @@ class LateGrant:
     def __init__(self, run_id: int, entries: Sequence[Mapping[str, str]]) -> None:
         self._run_id = run_id
         self._entries = entries
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether access is still to be granted."""
+        return bool(self._entries)
 
     def poll(self, experiment_id: str, *, is_over: bool) -> Generator[Call[Any], Any, str]:
         """Grant if it is time to; return a warning, once, when nothing will come of it.

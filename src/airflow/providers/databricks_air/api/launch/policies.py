@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 if TYPE_CHECKING:

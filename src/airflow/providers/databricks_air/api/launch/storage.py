@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:

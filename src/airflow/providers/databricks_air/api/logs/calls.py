@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from airflow.providers.databricks_air.api.http.calls import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.run.logs.lines import LogRecord, log_records
 
 __all__ = [

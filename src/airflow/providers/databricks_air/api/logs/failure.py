@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Generator
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.logs.calls import LogPage, log_tail
 from airflow.providers.databricks_air.api.logs.mlflow import ChunkSource

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.logs.mlflow import ChunkSource
 from airflow.providers.databricks_air.api.logs.pages import PageSource

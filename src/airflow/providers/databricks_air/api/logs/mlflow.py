@@ -22,7 +22,8 @@ import re
 from collections.abc import Generator
 from typing import Any, ClassVar
 
-from airflow.providers.databricks_air.api.http.calls import Call, TaskOutput, get_output
+from airflow.providers.databricks_air.api.http.call import Call
+from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.api.logs.calls import (
     Entry,

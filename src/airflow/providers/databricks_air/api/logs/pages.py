@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.logs.calls import LogPage, log_page
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, SECOND, LogLine, LogRecord, NodeLog

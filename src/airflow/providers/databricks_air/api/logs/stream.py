@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Literal
 
-from airflow.providers.databricks_air.api.http.calls import Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.logs.feed import LogFeed
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
 from airflow.providers.databricks_air.run.outcome.states import Attempt, Run

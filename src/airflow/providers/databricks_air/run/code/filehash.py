@@ -25,7 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow.providers.databricks_air.run.document.tree import Directory, read_chunks, shown
+from airflow.providers.databricks_air.run.code.directory import Directory, read_chunks
+from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
 __all__ = ["FileHashes", "cache_directory"]
@@ -86,7 +87,7 @@ class FileHashes:
             if _signature(before) == _signature(after) and size == after.st_size:
                 self._seen[path] = _signature(after) + _READ_AT.pack(started) + hashed.digest()
                 return hashed.digest(), size
-        raise SnapshotError(f"code_source: {shown(path)} changes all the time and cannot be packed")
+        raise SnapshotError(f"code_source: {one_line(path)} changes all the time and cannot be packed")
 
     def save(self) -> None:
         """Remember what was read; a cache that cannot be written is only slower."""

@@ -27,10 +27,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from airflow.providers.databricks_air.run.code.archive import BLOCK, Sink, TarStream, gzipped
-from airflow.providers.databricks_air.run.code.filehash import FileHashes
-from airflow.providers.databricks_air.run.code.git import GitDirectory
-from airflow.providers.databricks_air.run.config.code_source import resolve_root
-from airflow.providers.databricks_air.run.document.tree import (
+from airflow.providers.databricks_air.run.code.directory import (
     EXECUTABLE,
     LINK,
     Directory,
@@ -38,8 +35,11 @@ from airflow.providers.databricks_air.run.document.tree import (
     kind_of,
     read_chunks,
     refused,
-    shown,
 )
+from airflow.providers.databricks_air.run.code.filehash import FileHashes
+from airflow.providers.databricks_air.run.code.git import GitDirectory
+from airflow.providers.databricks_air.run.config.code_source import resolve_root
+from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _look_at(directory: Directory, hashes: FileHashes, path: bytes, status: os.s
 
 
 def _require(directory: Directory, include: Sequence[bytes]) -> None:
-    missing = [shown(path) for path in include if directory.status(path) is None]
+    missing = [one_line(path) for path in include if directory.status(path) is None]
     if missing:
         raise SnapshotError(
             f"code_source.include_paths: {', '.join(missing)} not found in the code directory. "
@@ -237,7 +237,7 @@ def _pack_file(directory: Directory, file: TreeFile, top: bytes, stream: TarStre
 
 def _changed(path: bytes) -> SnapshotError:
     return SnapshotError(
-        f"code_source: {shown(path)} changed while it was packed. Try again when nothing writes to it"
+        f"code_source: {one_line(path)} changed while it was packed. Try again when nothing writes to it"
     )
 
 

@@ -22,7 +22,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.config.rules import Text, forbid, matching, mistake, show
+from airflow.providers.databricks_air.run.config.rules import Text, forbid, matching, mistake
+from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 __all__ = ["CodeSource", "GitRef", "resolve_root"]

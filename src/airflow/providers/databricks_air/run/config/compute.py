@@ -24,10 +24,10 @@ from airflow.providers.databricks_air.run.config.rules import (
     Text,
     mistake,
     nearest,
-    show,
     trimmed,
     whole_number,
 )
+from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import Scalar
 
 __all__ = ["ACCELERATORS", "PRIORITY_CLASSES", "Compute", "node_count"]

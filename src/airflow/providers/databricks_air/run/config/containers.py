@@ -29,9 +29,9 @@ from airflow.providers.databricks_air.run.config.rules import (
     matching,
     mistake,
     script,
-    show,
     whole_number,
 )
+from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import Scalar
 
 __all__ = ["SECRET_VARIABLE", "Container", "ContainerVariables", "container_conflicts"]

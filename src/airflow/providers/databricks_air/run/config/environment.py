@@ -27,9 +27,9 @@ from airflow.providers.databricks_air.run.config.rules import (
     as_text,
     forbid,
     mistake,
-    show,
     trimmed,
 )
+from airflow.providers.databricks_air.run.document.display import show
 
 __all__ = ["DockerImage", "Environment"]
 

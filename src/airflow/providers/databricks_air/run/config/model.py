@@ -29,8 +29,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
-from airflow.providers.databricks_air.run.config.rules import MISTAKE, mistake, nearest, show
-from airflow.providers.databricks_air.run.document.nodes import path_text
+from airflow.providers.databricks_air.run.config.rules import MISTAKE, mistake, nearest
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 __all__ = ["REQUIRED", "ConfigModel", "Conflict", "field_errors", "is_set"]

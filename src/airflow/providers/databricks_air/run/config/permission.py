@@ -20,7 +20,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.config.rules import Text, forbid, mistake, nearest, show, trimmed
+from airflow.providers.databricks_air.run.config.rules import Text, forbid, mistake, nearest, trimmed
+from airflow.providers.databricks_air.run.document.display import show
 
 __all__ = ["LEVELS", "Permission"]
 

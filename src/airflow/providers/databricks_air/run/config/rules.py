@@ -26,8 +26,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from airflow.providers.databricks_air.run.document import nodes as document
-from airflow.providers.databricks_air.run.document.nodes import Scalar
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.limits import MAX_DEPTH
+from airflow.providers.databricks_air.run.document.nodes import Scalar, plain
+from airflow.providers.databricks_air.run.document.python_data import from_python, scalar_text
 from airflow.providers.databricks_air.run.errors import ConfigError
 
 __all__ = [
@@ -44,13 +46,12 @@ __all__ = [
     "mistake",
     "nearest",
     "script",
-    "show",
     "trimmed",
     "whole_number",
 ]
 
 MISTAKE = "air"
-_SHOWN = 60
+_LONGEST_NAME = 60
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _MAX_COMMAND_LINES = 1000
 
@@ -60,30 +61,9 @@ def mistake(message: str, hint: str = "") -> PydanticCustomError:
     return PydanticCustomError(MISTAKE, "{message}", {"message": message, "hint": hint})
 
 
-def show(value: object) -> str:
-    """Return *value* for a message: as written, and not too long."""
-    if isinstance(value, Scalar):
-        if not isinstance(value.value, str):
-            return value.text[:_SHOWN]
-        value = value.value
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if not isinstance(value, str | int | float):
-        return f"a value of type {type(value).__name__}"
-    if isinstance(value, int) and value.bit_length() > _SHOWN:
-        # Python refuses to print a number of more than 4300 digits.
-        return "a very large number"
-    text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that *name* most likely means, or None."""
-    if len(name) > _SHOWN:
+    if len(name) > _LONGEST_NAME:
         return None
     if len(name) > 3 and (longer := [item for item in known if item.startswith(name)]):
         return longer[0]
@@ -99,7 +79,7 @@ def as_text(value: object) -> str:
     if isinstance(value, Scalar):
         return value.text
     if isinstance(value, bool | int | float):
-        return document.scalar_text(value)
+        return scalar_text(value)
     raise mistake("a value is needed" if value is None else f"must be text, not {show(value)}")
 
 
@@ -206,15 +186,15 @@ def _free_form(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     try:
-        return {str(key): document.plain(document.from_python(_bare(item))) for key, item in value.items()}
+        return {str(key): plain(from_python(_bare(item))) for key, item in value.items()}
     except ConfigError as error:
         raise mistake(error.errors[0].message, error.errors[0].hint) from None
 
 
 def _bare(value: object, depth: int = 0) -> object:
     """Return *value* with every scalar of a document replaced by its plain value."""
-    if depth > document.MAX_DEPTH:
-        raise mistake(f"values are nested more than {document.MAX_DEPTH} levels deep")
+    if depth > MAX_DEPTH:
+        raise mistake(f"values are nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Scalar):
         return value.value
     if isinstance(value, Mapping):

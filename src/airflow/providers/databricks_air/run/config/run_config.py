@@ -41,11 +41,12 @@ from airflow.providers.databricks_air.run.config.rules import (
     matching,
     mistake,
     script,
-    show,
     trimmed,
     whole_number,
 )
-from airflow.providers.databricks_air.run.document.nodes import MapNode, from_python, map_texts
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.nodes import MapNode
+from airflow.providers.databricks_air.run.document.python_data import from_python, map_texts
 from airflow.providers.databricks_air.run.document.writer import write_yaml
 from airflow.providers.databricks_air.run.errors import FieldError
 

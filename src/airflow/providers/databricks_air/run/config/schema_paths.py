@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,13 +26,13 @@ from pydantic_core import PydanticUndefined
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
 from airflow.providers.databricks_air.run.config.rules import nearest
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.document.nodes import Path, path_text
+from airflow.providers.databricks_air.run.document.paths import FieldPath, parse_path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["Field", "all_fields", "find_field", "named_field", "parse_path", "root"]
+__all__ = ["Field", "all_fields", "find_field", "named_field", "root"]
 
 _KINDS = {
     "free": "mapping of names of your own",
@@ -42,8 +41,6 @@ _KINDS = {
     "number": "whole number",
     "text": "text",
 }
-
-_SEGMENT = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,6}\])*)(?:\.|\Z)")
 
 #: Older forms that an override may still address: path of the parent → names and what to write instead.
 _OLDER: Mapping[str, Mapping[str, str]] = {
@@ -117,30 +114,7 @@ def all_fields(start: Field | None = None) -> Iterator[Field]:
         yield from all_fields(child.item or child)
 
 
-def parse_path(text: str) -> Path:
-    """Return ``permissions[0].level`` or ``permissions.0.level`` as its parts.
-
-    :raises ConfigError: when *text* is not a path.
-    """
-    parts: list[str | int] = []
-    position = 0
-    while position < len(text):
-        found = _SEGMENT.match(text, position)
-        if not found or (found.end() == len(text) and text.endswith(".")):
-            raise ConfigError(
-                [FieldError(text, "is not a path", "Write names with dots, such as compute.num_accelerators")]
-            )
-        parts.append(found[1])
-        parts.extend(int(index) for index in re.findall(r"[0-9]+", found[2]))
-        position = found.end()
-    if not parts:
-        raise ConfigError(
-            [FieldError(text, "is not a path", "Write names with dots, such as compute.num_accelerators")]
-        )
-    return tuple(parts)
-
-
-def find_field(path: Path) -> tuple[Field, Path]:
+def find_field(path: FieldPath) -> tuple[Field, FieldPath]:
     """Return the field at *path* and the path with list positions as numbers.
 
     :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
@@ -170,7 +144,7 @@ def named_field(text: str) -> Field:
     return current
 
 
-def _step(current: Field, part: str | int, path: Path) -> tuple[Field, str | int]:
+def _step(current: Field, part: str | int, path: FieldPath) -> tuple[Field, str | int]:
     if current.item is not None:
         if isinstance(part, int) or part.isdecimal():
             return current.item, int(part)

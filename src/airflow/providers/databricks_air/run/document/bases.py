@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.providers.databricks_air.run.config.rules import show
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.limits import MAX_BYTES, Budget
 from airflow.providers.databricks_air.run.document.nodes import (
-    MAX_CHARACTERS,
-    Budget,
     Entry,
     ListNode,
     MapNode,
@@ -48,7 +47,7 @@ def read_file(path: Path, origin: Origin = _ITSELF) -> bytes:
     """
     try:
         with open(path, "rb") as stream:
-            return stream.read(MAX_CHARACTERS + 1)
+            return stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         why, hint = "does not exist", "Check the path"
     except IsADirectoryError:

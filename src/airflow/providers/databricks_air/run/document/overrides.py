@@ -10,25 +10,17 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Overrides: single values of a document replaced by path, checked against the schema first."""
+"""Overrides: single values of a document replaced by path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow.providers.databricks_air.run.config.rules import show
-from airflow.providers.databricks_air.run.config.schema_paths import find_field, parse_path
-from airflow.providers.databricks_air.run.document.nodes import (
-    Entry,
-    ListNode,
-    MapNode,
-    Node,
-    Origin,
-    Path,
-    from_python,
-    path_text,
-)
+from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Node, Origin
+from airflow.providers.databricks_air.run.document.paths import FieldPath, parse_path, path_text
+from airflow.providers.databricks_air.run.document.python_data import from_python
 from airflow.providers.databricks_air.run.document.reader import read_scalar
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
@@ -41,17 +33,21 @@ _ORIGIN = Origin(OVERRIDE)
 
 
 def apply_overrides(
-    document: MapNode, overrides: Mapping[str, Any] | Sequence[str] | None
+    document: MapNode,
+    overrides: Mapping[str, Any] | Sequence[str] | None,
+    find: Callable[[FieldPath], FieldPath],
 ) -> tuple[MapNode, list[FieldError]]:
     """Return *document* with every override applied, in order, and the overrides that could not be.
 
     :param overrides: ``{"compute.num_accelerators": 16}``, or ``["compute.num_accelerators=16"]`` where
         the part behind the first ``=`` is YAML.
+    :param find: returns a path with the positions in lists as numbers, and raises :class:`ConfigError` where
+        the schema has no such field.
     """
     mistakes: list[FieldError] = []
     for key, value in _pairs(overrides, mistakes):
         try:
-            _, path = find_field(parse_path(key.strip()))
+            path = find(parse_path(key.strip()))
             node = (
                 read_scalar(value.text, _ORIGIN) if isinstance(value, _Raw) else from_python(value, _ORIGIN)
             )
@@ -105,29 +101,33 @@ def _named(key: str, error: FieldError) -> FieldError:
     return FieldError(key.strip() or error.path, error.message, error.hint, OVERRIDE)
 
 
-def _replaced(node: Node | None, path: Path, value: Node, done: Path) -> Node:
+def _replaced(node: Node | None, path: FieldPath, value: Node, done: FieldPath) -> Node:
     """Return *node* with *value* at *path*; what is missing on the way is made. *node* stays as it is."""
     if not path:
         return value
     part, rest = path[0], path[1:]
-    if isinstance(part, int) and not isinstance(node, MapNode):
-        return _replaced_item(node, part, rest, (value, (*done, part)))
-    entries = dict(node.entries) if isinstance(node, MapNode) else {}
+    if isinstance(node, ListNode) or (node is None and isinstance(part, int)):
+        return _replaced_item(node or ListNode([], _ORIGIN), part, rest, (value, done))
+    if not isinstance(node, MapNode):
+        node = MapNode({}, _ORIGIN)
     key = str(part)
-    inner = _replaced(entries[key].node if key in entries else None, rest, value, (*done, part))
-    entries[key] = Entry(
-        entries[key].key if key in entries else part, inner, _ORIGIN if not rest else inner.origin
-    )
-    return MapNode(entries, node.origin if isinstance(node, MapNode) else _ORIGIN)
+    inner = _replaced(node.get(key), rest, value, (*done, part))
+    return node.with_entry(key, inner, inner.origin if rest else _ORIGIN)
 
 
-def _replaced_item(node: Node | None, index: int, rest: Path, target: tuple[Node, Path]) -> ListNode:
+def _replaced_item(
+    node: ListNode, part: str | int, rest: FieldPath, target: tuple[Node, FieldPath]
+) -> ListNode:
     value, done = target
-    items = list(node.items) if isinstance(node, ListNode) else []
+    if isinstance(part, str) and not part.isdecimal():
+        where = path_text(done)
+        hint = f"Write {where}[0] for the first item"
+        raise ConfigError([FieldError(where, f"{where} is a list, {show(part)} is not a position", hint)])
+    index, items = int(part), list(node.items)
     if index > len(items):
         count = f"{len(items)} item{'s' if len(items) != 1 else ''}"
         hint = f"Positions count from 0; {len(items)} appends one"
-        raise ConfigError([FieldError(path_text(done), f"the list has {count}", hint)])
-    inner = _replaced(items[index] if index < len(items) else None, rest, value, done)
+        raise ConfigError([FieldError(path_text((*done, index)), f"the list has {count}", hint)])
+    inner = _replaced(items[index] if index < len(items) else None, rest, value, (*done, index))
     items[index : index + 1] = [inner]
-    return ListNode(items, node.origin if isinstance(node, ListNode) else _ORIGIN)
+    return ListNode(items, node.origin)

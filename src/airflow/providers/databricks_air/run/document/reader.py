@@ -10,36 +10,26 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""YAML text → document, with the line of every key, every duplicate key found, and a bound on what it costs.
+"""YAML text → nodes with the author's text and line.
 
-Plain scalars are typed as Go's YAML decoder types them, because the command line of the platform reads the
-same files with it: ``1e-3`` is a number, ``yes`` and ``on`` are text, ``0o17`` and ``017`` are fifteen.
+PyYAML composes; plain scalars are typed here as Go's YAML library types them, because the command line of the
+platform reads the same files with it: ``1e-3`` is a number, ``yes`` and ``on`` are text, ``0o17`` and ``017``
+are fifteen.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
-from airflow.providers.databricks_air.run.document.nodes import (
-    MAX_CHARACTERS,
-    Budget,
-    Entry,
-    ListNode,
-    MapNode,
-    Node,
-    Origin,
-    Scalar,
-    path_text,
-)
+from airflow.providers.databricks_air.run.document.limits import MAX_BYTES, Budget, too_large
+from airflow.providers.databricks_air.run.document.nodes import Entry, ListNode, MapNode, Node, Origin, Scalar
+from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 __all__ = ["read_scalar", "read_yaml", "resolve"]
-
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _CORE = "tag:yaml.org,2002:"
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
@@ -48,6 +38,7 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F_]+)|0[bB]([01_]+)|0[oO]?([0-7
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z")
 _LONGEST_NUMBER = 400
+_TAGS = {bool: "bool", int: "int", float: "float", type(None): "null", str: "str"}
 
 
 def resolve(text: str) -> str | int | float | bool | None:
@@ -85,17 +76,10 @@ def read_yaml(
     :returns: the document (None when it is empty) and every duplicate key.
     :raises ConfigError: when it is not exactly one well-formed document of plain data, or too large.
     """
-    data = _utf8(text, file)
-    reader = _Reader(file, budget or Budget())
-    try:
-        node = reader.read(_Parser(data))
-    except ConfigError:
-        raise
-    except yaml.YAMLError as error:
-        raise ConfigError([_syntax_error(error, data, file)]) from None
-    except ValueError as error:  # the pure Python parser raises it for broken escapes such as "\UFFFFFFFF"
-        raise ConfigError([FieldError("", f"not valid YAML: {error}", file=file)]) from None
-    return node, reader.mistakes
+    budget = budget or Budget()
+    budget.file = file
+    reader = _Reader(file, budget)
+    return reader.read(_utf8(text, file)), reader.mistakes
 
 
 def read_scalar(text: str, origin: Origin) -> Node:
@@ -103,31 +87,18 @@ def read_scalar(text: str, origin: Origin) -> Node:
 
     :raises ConfigError: when *text* is not valid YAML.
     """
-    node, mistakes = read_yaml(text, origin.file)
-    if mistakes:
-        raise ConfigError(mistakes)
-    node = node or Scalar(None, "")
-    _relocate(node, origin)
-    return node
-
-
-def _relocate(node: Node, origin: Origin) -> None:
-    node.origin = origin
-    if isinstance(node, MapNode):
-        for entry in node.entries.values():
-            entry.origin = origin
-            _relocate(entry.node, origin)
-    elif isinstance(node, ListNode):
-        for item in node.items:
-            _relocate(item, origin)
+    reader = _Reader(origin.file, Budget(origin.file), origin)
+    node = reader.read(_utf8(text, origin.file))
+    if reader.mistakes:
+        raise ConfigError(reader.mistakes)
+    return node or Scalar(None, "", origin)
 
 
 def _utf8(text: str | bytes, file: str | None) -> bytes:
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
-        if len(data) > MAX_CHARACTERS:
-            message = f"the document has {len(data)} bytes, the limit is {MAX_CHARACTERS}"
-            raise ConfigError([FieldError("", message, "Keep large data in a file of the code source", file)])
+        if len(data) > MAX_BYTES:
+            raise ConfigError([too_large("the document", len(data), file)])
         if isinstance(text, bytes):
             data.decode()
     except UnicodeDecodeError as error:
@@ -148,158 +119,177 @@ def _syntax_error(error: yaml.YAMLError, data: bytes, file: str | None) -> Field
     column = f" (column {mark.column + 1})" if mark else ""
     message = f"not valid YAML: {f'{context}, ' if context else ''}{problem}{column}"
     source = data.splitlines()[mark.line : mark.line + 1] if mark else []
-    tab = bool(source) and source[0].lstrip(b" ").startswith(b"\t")
-    hint = "Indent with spaces; YAML does not allow tabs there" if tab else ""
+    hint = ""
+    if source and source[0].lstrip(b" ").startswith(b"\t"):
+        hint = "Indent with spaces; YAML does not allow tabs there"
+    elif problem == "but found another document":
+        hint = "Keep one document per file"
     return FieldError("", message, hint, file, mark.line + 1 if mark else None)
 
 
+_Composer: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+#: The tag of a scalar that is text whatever it looks like: quoted, or behind a lone ``!``.
+_TEXT = ""
+
+
+class _Composition(_Composer):  # type: ignore[misc]  # libyaml's parser has no types
+    """PyYAML's composer; it keeps the author's tags, and stops where a document gets too deep or too large."""
+
+    def __init__(self, data: bytes, file: str | None) -> None:
+        super().__init__(data)
+        self._budget = Budget(file)
+        self._depth = -1
+
+    def descend_resolver(self, parent: Any, index: Any) -> None:
+        """Count a node before it is composed: composing recurses, and costs memory for every node."""
+        line = parent.start_mark.line + 1 if parent is not None else 1
+        self._depth += 1
+        self._budget.check_depth(self._depth, line)
+        self._budget.spend(1, 0, line)
+
+    def ascend_resolver(self) -> None:
+        """Leave a node."""
+        self._depth -= 1
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str | None:
+        """Return the tag of a node that has none: None for a plain scalar, which is typed by its text."""
+        return None if kind is not yaml.ScalarNode or implicit[0] else _TEXT
+
+
 class _Reader:
-    """Composes the nodes of one document from parser events."""
+    """Turns the nodes of one document into ours.
 
-    def __init__(self, file: str | None, budget: Budget) -> None:
+    :param file: the file name for errors and origins.
+    :param budget: what may still be spent.
+    :param origin: the place of everything that is read; its own line when None.
+    """
+
+    def __init__(self, file: str | None, budget: Budget, origin: Origin | None = None) -> None:
         self.file = file
-        self.mistakes: list[FieldError] = []
         self.budget = budget
-        budget.file = file
-        self.trail: list[str | int] = []
-        # anchor → node and what an alias to it costs (values, characters)
-        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.mistakes: list[FieldError] = []
+        self._origin = origin
+        self._trail: list[str | int] = []
+        # node of PyYAML → ours, and what an alias to it costs (values, characters, levels); None inside itself
+        self._known: dict[Any, tuple[Node, int, int, int] | None] = {}
 
-    def read(self, parser: Any) -> Node | None:
-        self.events: Iterator[Any] = iter(parser.get_event, None)
-        node: Node | None = None
-        documents = 0
+    def read(self, data: bytes) -> Node | None:
+        """Return the document in *data*, or None when it is empty."""
+        composition = None
         try:
-            for event in self.events:
-                if isinstance(event, yaml.DocumentStartEvent):
-                    documents += 1
-                    if documents > 1:
-                        self._refuse(
-                            "the file holds more than one document", "Keep one document per file", event
-                        )
-                elif isinstance(event, yaml.NodeEvent):
-                    node = self._node(event, 0)
+            composition = _Composition(data, self.file)
+            composed = composition.get_single_node()
+        except yaml.YAMLError as error:
+            raise ConfigError([_syntax_error(error, data, self.file)]) from None
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+            # The pure Python parser raises it for broken escapes such as "\UFFFFFFFF".
+            raise ConfigError([FieldError("", f"not valid YAML: {error}", file=self.file)]) from None
         finally:
-            parser.dispose()
-        if isinstance(node, Scalar) and node.value is None:
-            return None
-        return node
+            if composition is not None:
+                composition.dispose()
+        node = None if composed is None else self._node(composed, 0)
+        return None if isinstance(node, Scalar) and node.value is None else node
 
-    def _node(self, event: Any, depth: int) -> Node:
-        line = event.start_mark.line + 1
+    def _node(self, found: Any, depth: int) -> Node:
+        line = found.start_mark.line + 1
+        if found in self._known:
+            return self._alias(found, depth, line)
         self.budget.check_depth(depth, line)
-        if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, line)
         values, characters = self.budget.values, self.budget.characters
+        self._known[found] = None
+        origin = self._origin or Origin(self.file, line)
         node: Node
-        if isinstance(event, yaml.ScalarEvent):
-            node = self._scalar(event, Origin(self.file, line))
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = self._list(event, depth, Origin(self.file, line))
+        levels = 0
+        if isinstance(found, yaml.ScalarNode):
+            node = self._scalar(found, origin)
         else:
-            node = self._mapping(event, depth, Origin(self.file, line))
-        if event.anchor:
-            self.anchors[event.anchor] = (
-                node,
-                self.budget.values - values,
-                self.budget.characters - characters,
-            )
+            node, levels = self._collection(found, depth, origin)
+        spent = self.budget.values - values, self.budget.characters - characters
+        self._known[found] = (node, *spent, levels)
         return node
 
-    def _alias(self, event: Any, line: int) -> Node:
-        known = self.anchors.get(event.anchor)
+    def _alias(self, found: Any, depth: int, line: int) -> Node:
+        known = self._known[found]
         if known is None:
-            self._refuse(f"the alias *{event.anchor} has no anchor &{event.anchor} before it", "", event)
-            raise AssertionError
-        node, values, characters = known
+            self._refuse("an alias repeats what holds it", "Remove the alias", found)
+        node, values, characters, levels = known
+        self.budget.check_depth(depth + levels, line)
         self.budget.spend(values, characters, line)
         return node
 
-    def _scalar(self, event: Any, origin: Origin) -> Scalar:
-        text = event.value
+    def _scalar(self, found: Any, origin: Origin) -> Scalar:
+        text, tag = found.value, found.tag
         self.budget.spend(1, len(text), origin.line)
-        if event.tag is None or event.tag == "!":
-            plain = event.implicit[0] and not event.style
-            return Scalar(resolve(text) if plain else text, text, origin)
-        if event.tag == f"{_CORE}str":
+        if tag is None:
+            return Scalar(resolve(text), text, origin)
+        if tag in (_TEXT, "!", f"{_CORE}str"):
             return Scalar(text, text, origin)
         value = resolve(text)
-        if event.tag == f"{_CORE}float" and isinstance(value, int):
+        if tag == f"{_CORE}float" and isinstance(value, int):
             value = float(value)
-        if event.tag != f"{_CORE}{_kind(value)}":
-            self._refuse(f"{text[:40]!r} cannot be read with the tag {event.tag}", "Remove the tag", event)
+        if tag != f"{_CORE}{_TAGS[type(value)]}":
+            self._refuse(f"{text[:40]!r} cannot be read with the tag {tag}", "Remove the tag", found)
         return Scalar(value, text, origin)
 
-    def _list(self, event: Any, depth: int, origin: Origin) -> ListNode:
-        self._check_tag(event, "seq")
+    def _collection(self, found: Any, depth: int, origin: Origin) -> tuple[Node, int]:
+        """Return a list or a mapping, and how many levels are below it."""
+        kind = "seq" if isinstance(found, yaml.SequenceNode) else "map"
+        if found.tag not in (None, "!", f"{_CORE}{kind}"):
+            self._refuse(f"the tag {found.tag} is not supported", "Remove the tag", found)
         self.budget.spend(1, 0, origin.line)
+        node = self._list(found, depth, origin) if kind == "seq" else self._mapping(found, depth, origin)
+        inner = found.value if kind == "seq" else [value for _, value in found.value]
+        levels = max(((self._known[item] or (None, 0, 0, 0))[3] for item in inner), default=0)
+        return node, levels + 1
+
+    def _list(self, found: Any, depth: int, origin: Origin) -> ListNode:
         items: list[Node] = []
-        for item in self.events:
-            if isinstance(item, yaml.SequenceEndEvent):
-                break
-            self.trail.append(len(items))
+        for item in found.value:
+            self._trail.append(len(items))
             items.append(self._node(item, depth + 1))
-            self.trail.pop()
+            self._trail.pop()
         return ListNode(items, origin)
 
-    def _mapping(self, event: Any, depth: int, origin: Origin) -> MapNode:
-        self._check_tag(event, "map")
-        self.budget.spend(1, 0, origin.line)
+    def _mapping(self, found: Any, depth: int, origin: Origin) -> MapNode:
         entries: dict[str, Entry] = {}
-        merged: list[Node] = []
-        for key_event in self.events:
-            if isinstance(key_event, yaml.MappingEndEvent):
-                break
-            key = self._key(key_event, depth)
-            self.trail.append(key.text)
-            value = self._node(next(self.events), depth + 1)
-            self.trail.pop()
-            if key.text == "<<" and not key_event.style:
-                merged.extend(self._merge_sources(value, key_event))
+        merged: list[MapNode] = []
+        for name, content in found.value:
+            key = self._node(name, depth + 1)
+            if not isinstance(key, Scalar):
+                self._refuse(
+                    "a key must be text, not a list or a mapping", "Quote it if it begins with [ or {", name
+                )
+            self._trail.append(key.text)
+            value = self._node(content, depth + 1)
+            self._trail.pop()
+            if key.text == "<<" and name.tag is None:
+                merged.extend(self._merge_sources(value, name))
             else:
                 self._add(entries, key, value)
         for source in merged:
-            for text, entry in source.entries.items() if isinstance(source, MapNode) else ():
+            for text, entry in source.entries.items():
                 entries.setdefault(text, entry)
         return MapNode(entries, origin)
 
-    def _key(self, event: Any, depth: int) -> Scalar:
-        key = self._node(event, depth + 1)
-        if not isinstance(key, Scalar):
-            self._refuse(
-                "a key must be text, not a list or a mapping", "Quote it if it begins with [ or {", event
-            )
-            raise AssertionError
-        return key
-
     def _add(self, entries: dict[str, Entry], key: Scalar, value: Node) -> None:
         first = entries.get(key.text)
-        if first is not None:
-            path = path_text([*self.trail, key.text])
-            lines = f"lines {first.origin.line} and {key.origin.line}"
-            self.mistakes.append(
-                FieldError(
-                    path, f"the key appears twice, on {lines}", "Keep one of them", self.file, key.origin.line
-                )
-            )
+        if first is None:
+            number = type(key.value) is int and str(key.value) == key.text
+            entries[key.text] = Entry(int(key.text) if number else key.text, value, key.origin)
             return
-        number = type(key.value) is int and str(key.value) == key.text
-        entries[key.text] = Entry(int(key.text) if number else key.text, value, key.origin)
+        path = path_text([*self._trail, key.text])
+        message = f"the key appears twice, on lines {first.origin.line} and {key.origin.line}"
+        self.mistakes.append(FieldError(path, message, "Keep one of them", self.file, key.origin.line))
 
-    def _merge_sources(self, value: Node, event: Any) -> list[Node]:
-        sources: list[Node] = list(value.items) if isinstance(value, ListNode) else [value]
-        if not all(isinstance(source, MapNode) for source in sources):
-            self._refuse("<< takes a mapping or a list of mappings", "Write <<: *anchor", event)
-        return sources
+    def _merge_sources(self, value: Node, name: Any) -> list[MapNode]:
+        sources = value.items if isinstance(value, ListNode) else [value]
+        found = [source for source in sources if isinstance(source, MapNode)]
+        if len(found) != len(sources):
+            self._refuse("<< takes a mapping or a list of mappings", "Write <<: *anchor", name)
+        return found
 
-    def _check_tag(self, event: Any, kind: str) -> None:
-        if event.tag not in (None, "!", f"{_CORE}{kind}"):
-            self._refuse(f"the tag {event.tag} is not supported", "Remove the tag", event)
-
-    def _refuse(self, message: str, hint: str, event: Any) -> None:
-        raise ConfigError([FieldError("", message, hint, self.file, event.start_mark.line + 1)])
-
-
-def _kind(value: object) -> str:
-    kinds = {bool: "bool", int: "int", float: "float", type(None): "null"}
-    return kinds.get(type(value), "str")
+    def _refuse(self, message: str, hint: str, found: Any) -> NoReturn:
+        raise ConfigError([FieldError("", message, hint, self.file, found.start_mark.line + 1)])

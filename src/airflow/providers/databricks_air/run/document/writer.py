@@ -10,38 +10,36 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Document → YAML text as the platform's own command line writes it: block style, four spaces, source order.
+"""Nodes → YAML text as the platform's own command line writes it: block style, four spaces, source order.
 
-Every text that any YAML reader could take for something else is quoted.
+PyYAML's emitter writes; what Go's YAML library does otherwise stands here: lists are indented below their key,
+and every text that a reader of YAML 1.1 or 1.2 could take for something else is quoted.
 """
 
 from __future__ import annotations
 
-import json
+import io
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from yaml.emitter import ScalarAnalysis
 
-from airflow.providers.databricks_air.run.document.nodes import (
-    ListNode,
-    MapNode,
-    Node,
-    Scalar,
-    from_python,
-    plain,
-)
+from airflow.providers.databricks_air.run.document.limits import MAX_BYTES, too_large
+from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Node, Scalar
+from airflow.providers.databricks_air.run.document.python_data import from_python, scalar_text
 from airflow.providers.databricks_air.run.document.reader import resolve
+from airflow.providers.databricks_air.run.errors import ConfigError
 
-__all__ = ["dump_yaml", "write_yaml"]
+__all__ = ["dump_yaml", "effective_text", "write_yaml"]
 
 _INDENT = 4
-_SAFE = re.compile(
-    r"[A-Za-z0-9_./$~+(\\^-][^\x00-\x1f\x7f-\xa0\ud800-\udfff\u2028\u2029\ufeff\ufffe\uffff:#]*\Z"
+_PRINTABLE = re.compile(
+    r"[\x20-\x7e\xa1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*\Z"
 )
-_PRINTABLE_LINES = re.compile(r"[\t\n\x20-\x7e\xa1-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*\Z")
-_ESCAPED = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
+_PRINTABLE_LINES = re.compile(_PRINTABLE.pattern.replace("[", r"[\t\n", 1))
 _YAML11: Any = yaml.resolver.Resolver.yaml_implicit_resolvers
 
 
@@ -51,120 +49,121 @@ def dump_yaml(value: Any, *, sort_keys: bool = False) -> str:
     :param sort_keys: order the keys of every mapping by their text.
     :raises ConfigError: when *value* holds something that YAML cannot say.
     """
-    node = from_python(value)
-    return write_yaml(_sorted(node) if sort_keys else node)
+    return write_yaml(from_python(value), sort_keys=sort_keys)
 
 
-def write_yaml(node: Node) -> str:
-    """Return a document as YAML text with a line break at its end."""
-    if isinstance(node, Scalar):
-        return f"{_scalar(node, '')}\n"
-    return "".join(f"{line}\n" for line in _block(node, ""))
+def write_yaml(node: Node, *, sort_keys: bool = False) -> str:
+    """Return a document as YAML text with a line break at its end.
+
+    :param sort_keys: order the keys of every mapping by their text; as they stand when False.
+    """
+    stream = io.StringIO()
+    emitter = _Emitter(stream)
+    for event in _events(node, sort_keys):
+        emitter.emit(event)
+    emitter.dispose()
+    return stream.getvalue()
 
 
-def _sorted(node: Node) -> Node:
+def effective_text(node: Node) -> str:
+    """Return the text of ``training_config.yaml``.
+
+    :raises ConfigError: when it passes the limit of the platform.
+    """
+    text = write_yaml(node)
+    size = len(text.encode())
+    if size > MAX_BYTES:
+        raise ConfigError([too_large("the effective document", size)])
+    return text
+
+
+def _events(node: Node, sort_keys: bool) -> Iterator[yaml.Event]:
+    yield yaml.StreamStartEvent()
+    yield yaml.DocumentStartEvent(explicit=False)
+    yield from _node_events(node, sort_keys)
+    yield yaml.DocumentEndEvent(explicit=False)
+    yield yaml.StreamEndEvent()
+
+
+def _node_events(node: Node, sort_keys: bool) -> Iterator[yaml.Event]:
     if isinstance(node, ListNode):
-        return ListNode([_sorted(item) for item in node.items], node.origin)
-    if isinstance(node, MapNode):
-        entries = {text: node.entries[text] for text in sorted(node.entries)}
-        for text, entry in entries.items():
-            entries[text] = type(entry)(entry.key, _sorted(entry.node), entry.origin)
-        return MapNode(entries, node.origin)
-    return node
-
-
-def _block(node: MapNode | ListNode, indent: str) -> Iterator[str]:
-    """Yield the lines of a collection."""
-    if isinstance(node, MapNode):
-        if not node.entries:
-            yield f"{indent}{{}}"
-        for entry in node.entries.values():
-            key = str(entry.key) if isinstance(entry.key, int) else _text(entry.key, None)
-            yield from _after(f"{indent}{key}:", entry.node, _deeper(indent))
-    else:
-        if not node.items:
-            yield f"{indent}[]"
+        yield yaml.SequenceStartEvent(None, None, True, flow_style=False)
         for item in node.items:
-            yield from _item(item, indent)
-
-
-def _deeper(indent: str) -> str:
-    """Return the next indent, a multiple of four also inside a list, whose dashes take two columns.
-
-    This is what Go's YAML library writes, and with it the ``databricks`` command line.
-    """
-    return " " * ((len(indent) // _INDENT + 1) * _INDENT)
-
-
-def _after(head: str, node: Node, indent: str) -> Iterator[str]:
-    """Yield *head* and the value of *node* behind or below it."""
-    if isinstance(node, Scalar):
-        yield f"{head} {_scalar(node, indent)}"
-    elif isinstance(node, MapNode) and not node.entries:
-        yield f"{head} {{}}"
-    elif isinstance(node, ListNode) and not node.items:
-        yield f"{head} []"
+            yield from _node_events(item, sort_keys)
+        yield yaml.SequenceEndEvent()
+    elif isinstance(node, MapNode):
+        yield yaml.MappingStartEvent(None, None, True, flow_style=False)
+        for text in sorted(node.entries) if sort_keys else node.entries:
+            key = node.entries[text].key
+            yield _scalar(Scalar(key, text), block=False)
+            yield from _node_events(node.entries[text].node, sort_keys)
+        yield yaml.MappingEndEvent()
     else:
-        yield head
-        yield from _block(node, indent)
+        yield _scalar(node, block=True)
 
 
-def _item(node: Node, indent: str) -> Iterator[str]:
-    """Yield one item of a list; a collection begins behind its dash."""
-    if isinstance(node, Scalar):
-        yield f"{indent}- {_scalar(node, indent + '  ')}"
-        return
-    lines = _block(node, indent + "  ")
-    yield f"{indent}- {next(lines)[len(indent) + 2 :]}"
-    yield from lines
+def _scalar(node: Scalar, *, block: bool) -> yaml.ScalarEvent:
+    """Return the event of one value.
 
-
-def _scalar(node: Scalar, indent: str) -> str:
-    if isinstance(node.value, str):
-        return _text(node.value, indent)
-    # The author's own text, so that it reads back as it was.
-    return node.text if node.value is not None and _SAFE.match(node.text) else plain_text(node)
-
-
-def plain_text(node: Scalar) -> str:
-    """Return a value that is not text, in the words that every YAML reader knows."""
-    fresh = from_python(plain(node))
-    return fresh.text if isinstance(fresh, Scalar) else ""
-
-
-def _text(value: str, indent: str | None) -> str:
-    """Return a text: plain where that is safe, as a block of lines where there are several, else quoted.
-
-    :param indent: where a block of lines stands; None where there may be none, in a key.
+    :param block: whether a text of several lines may stand as such, which it may not in a key.
     """
-    if _is_plain(value):
-        return value
-    if indent is not None and _is_block(value):
-        chomp = "" if value.endswith("\n") else "-"
-        lines = value.removesuffix("\n").split("\n")
-        return "\n".join([f"|{chomp}", *(f"{indent or '  '}{line}" if line else "" for line in lines)])
-    if "\n" not in value and _PRINTABLE_LINES.match(value) and "\t" not in value and '"' in value:
-        return "'" + value.replace("'", "''") + "'"
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    if isinstance(node.value, str):
+        return yaml.ScalarEvent(None, None, (True, True), node.value, style=_style(node.value, block))
+    # The author's own text, where it reads back as it was.
+    again = resolve(node.text) if node.text else ""
+    same = node.value is not None and type(again) is type(node.value) and repr(again) == repr(node.value)
+    return yaml.ScalarEvent(None, None, (True, False), node.text if same else scalar_text(node.value))
 
 
-def _is_plain(value: str) -> bool:
-    if not _SAFE.match(value) or value != value.strip() or (value[0] == "-" and value[1:2] in ("", " ", "-")):
-        return False
-    return (
-        value != "..." and not value.startswith("... ") and resolve(value) == value and not _is_yaml11(value)
-    )
+def _style(text: str, block: bool) -> str | None:
+    """Return ``|`` or ``"`` where a text needs it; None leaves the choice to PyYAML."""
+    if block and _is_block(text):
+        return "|"
+    return None if _PRINTABLE.match(text) and not _looks_typed(text) else '"'
 
 
-def _is_yaml11(value: str) -> bool:
-    """Return whether a YAML 1.1 reader takes an unquoted *value* for something else than text."""
-    resolvers = _YAML11.get(value[0], [])
-    return any(pattern.match(value) for _, pattern in resolvers)
+def _looks_typed(text: str) -> bool:
+    """Return whether a reader of YAML 1.1 or 1.2 takes an unquoted *text* for something else than text."""
+    if not text or resolve(text) != text:
+        return True
+    return any(pattern.match(text) for _, pattern in _YAML11.get(text[0], []))
 
 
-def _is_block(value: str) -> bool:
-    lines = value.split("\n")
-    if len(lines) < 2 or value.endswith("\n\n") or not _PRINTABLE_LINES.match(value):
+def _is_block(text: str) -> bool:
+    lines = text.split("\n")
+    if len(lines) < 2 or text.endswith("\n\n") or not _PRINTABLE_LINES.match(text):
         return False
     first = next((line for line in lines if line), " ")
     return first[0] not in " \t" and not any(line.isspace() for line in lines)
+
+
+class _Emitter(yaml.emitter.Emitter):
+    """PyYAML's emitter with the indentation of Go's YAML library, and with the styles that are asked for."""
+
+    #: Whether a document needs ``...`` at its end; a single one never does.
+    open_ended = property(lambda _: False, lambda *_: None)
+
+    def __init__(self, stream: io.StringIO) -> None:
+        super().__init__(stream, indent=_INDENT, width=sys.maxsize, allow_unicode=True)
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent to the next multiple of four, and by two behind a dash."""
+        self.indents.append(self.indent)
+        if self.indent is None:
+            self.indent = _INDENT if flow else 0
+        elif self.sequence_context:
+            self.indent += 2
+        else:
+            self.indent = (self.indent // _INDENT + 1) * _INDENT
+
+    def determine_block_hints(self, text: str) -> str:
+        """Return how a block of lines ends; its first line with text is never indented (see ``_is_block``)."""
+        return "" if text.endswith("\n") else "-"
+
+    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
+        """Return what may be done with a text: what was asked for, where something was."""
+        style = getattr(self.event, "style", None)
+        if style:
+            block = style == "|"
+            return ScalarAnalysis(scalar, not scalar, "\n" in scalar, False, False, False, True, block)
+        return super().analyze_scalar(scalar)

@@ -24,16 +24,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
-from airflow.providers.databricks_air.run.document.writer import dump_yaml
-from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
+from airflow.providers.databricks_air.run.document.writer import dump_yaml, effective_text
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import Container, RunConfig
 
-__all__ = ["MAX_CONFIG_BYTES", "Artifact", "build_artifacts", "container_directory"]
-
-MAX_CONFIG_BYTES = 1024 * 1024
-"""The largest ``training_config.yaml`` that is uploaded, in bytes."""
+__all__ = ["Artifact", "build_artifacts", "container_directory"]
 
 
 @dataclass(frozen=True)
@@ -52,19 +48,9 @@ def build_artifacts(config: RunConfig) -> tuple[Artifact, ...]:
     """Return the files of the launch directory of *config*, sorted by path.
 
     :param config: the checked run configuration.
-    :raises ConfigError: if ``training_config.yaml`` would pass :data:`MAX_CONFIG_BYTES`.
+    :raises ConfigError: if ``training_config.yaml`` would pass the limit of the platform.
     """
-    document = config.to_yaml().encode()
-    if len(document) > MAX_CONFIG_BYTES:
-        raise ConfigError(
-            [
-                FieldError(
-                    "",
-                    f"the document has {len(document)} bytes; at most {MAX_CONFIG_BYTES} are uploaded",
-                    "Move data out of it, for example into a file of the code directory",
-                )
-            ]
-        )
+    document = effective_text(config.document()).encode()
     artifacts = [Artifact("training_config.yaml", document), *_shared(config)]
     for container in config.containers:
         artifacts.extend(_of_container(config, container))

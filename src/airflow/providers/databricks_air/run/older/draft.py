@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.providers.databricks_air.run.config.schema_paths import root
+from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.document.nodes import (
     Entry,
     ListNode,
     MapNode,
     Node,
     Scalar,
-    from_python,
-    one_line,
-    path_text,
     plain,
 )
+from airflow.providers.databricks_air.run.document.paths import path_text
+from airflow.providers.databricks_air.run.document.python_data import from_python
 from airflow.providers.databricks_air.run.document.writer import write_yaml
 
 __all__ = ["Conversion", "Draft", "Note", "text_of"]

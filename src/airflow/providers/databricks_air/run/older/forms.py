@@ -16,19 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 
-from airflow.providers.databricks_air.run.config.rules import as_text, forbid, show
+from airflow.providers.databricks_air.run.config.rules import as_text, forbid
 from airflow.providers.databricks_air.run.document.bases import read_file
+from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import (
     Entry,
     ListNode,
     MapNode,
     Node,
     Origin,
-    Path,
     Scalar,
 )
+from airflow.providers.databricks_air.run.document.paths import FieldPath
 from airflow.providers.databricks_air.run.document.reader import read_yaml
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
@@ -48,11 +49,11 @@ class Modern:
     """
 
     document: MapNode
-    moved: dict[Path, Path] = field(default_factory=dict)
+    moved: dict[FieldPath, FieldPath] = field(default_factory=dict)
     deprecations: list[FieldError] = field(default_factory=list)
     mistakes: list[FieldError] = field(default_factory=list)
 
-    def source_path(self, path: Path) -> Path:
+    def source_path(self, path: FieldPath) -> FieldPath:
         """Return where *path* stands in the source."""
         for new, old in self.moved.items():
             if path[: len(new)] == new:
@@ -136,7 +137,7 @@ def _check_type(entry: Entry | None, modern: Modern) -> None:
         modern.refuse("code_source.type", message, "Remove it; every code source is a snapshot", entry.origin)
 
 
-def _local_git(source: MapNode, path: Path, modern: Modern) -> MapNode:
+def _local_git(source: MapNode, path: FieldPath, modern: Modern) -> MapNode:
     """Drop ``git.remote`` where it says that the local repository is meant."""
     git = source.get("git")
     remote = git.entries.get("remote") if isinstance(git, MapNode) else None
@@ -153,7 +154,7 @@ def _local_git(source: MapNode, path: Path, modern: Modern) -> MapNode:
 
 
 def inline_requirements(
-    document: MapNode, directory: FilePath
+    document: MapNode, directory: Path
 ) -> tuple[MapNode, list[FieldError], list[FieldError]]:
     """Return *document* with a requirements file in the place of its path, what is wrong, what is old.
 
@@ -191,7 +192,7 @@ def inline_requirements(
     return _with(document, "environment", changed), mistakes, [old]
 
 
-def _requirements(path: FilePath, origin: Origin) -> dict[str, Entry]:
+def _requirements(path: Path, origin: Origin) -> dict[str, Entry]:
     node, mistakes = read_yaml(read_file(path, origin), str(path))
     unknown = sorted(set(node.entries) - {"version", "dependencies"}) if isinstance(node, MapNode) else []
     if not isinstance(node, MapNode) or unknown:

@@ -25,9 +25,9 @@ from airflow.providers.databricks_air.run.document.nodes import (
     MapNode,
     Node,
     Scalar,
-    from_python,
     plain,
 )
+from airflow.providers.databricks_air.run.document.python_data import from_python
 from airflow.providers.databricks_air.run.older.air import TODO_COMMAND, accelerator
 from airflow.providers.databricks_air.run.older.draft import Draft, text_of
 from airflow.providers.databricks_air.run.older.mosaic_integrations import integration, mlflow, wandb

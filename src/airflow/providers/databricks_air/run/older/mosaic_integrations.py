@@ -24,9 +24,9 @@ from airflow.providers.databricks_air.run.document.nodes import (
     MapNode,
     Node,
     Scalar,
-    from_python,
     plain,
 )
+from airflow.providers.databricks_air.run.document.python_data import from_python
 from airflow.providers.databricks_air.run.older.draft import Draft, text_of
 
 __all__ = ["integration", "mlflow", "wandb"]

@@ -149,6 +149,7 @@ class Run:
     :param end_time: epoch milliseconds; 0 until the end.
     :param page_url: the page for people; empty when unknown.
     :param nodes: how many nodes each attempt has.
+    :param timeout: seconds after which the platform ends an attempt; 0 for no limit.
     """
 
     run_id: int
@@ -161,6 +162,7 @@ class Run:
     end_time: int = 0
     page_url: str = ""
     nodes: int = 1
+    timeout: int = 0
 
     @property
     def is_terminal(self) -> bool:
@@ -245,6 +247,7 @@ def parse_run(body: Mapping[str, Any]) -> Run:
         end_time=_int(body, "end_time"),
         page_url=str(body.get("run_page_url") or ""),
         nodes=_nodes(tasks[-1]) if tasks else 1,
+        timeout=_int(body, "timeout_seconds"),
     )
 
 

@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The pages for people."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from databricks_air_local import LocalAirRuntime
+from wire import HOME, Client
+
+
+def _page(client: Client, path: str, **headers: str) -> str:
+    answer = client.send("GET", path, Authorization="", **headers)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+def test_the_page_of_a_run(air: LocalAirRuntime, client: Client) -> None:
+    """The run page URL opens a page with state, attempts, log, configuration, body and metrics."""
+    air.on("demo").fails(logs=["first try"]).succeeds(
+        logs=["loss 0.5"], metrics={"loss": [1.0, 0.5, 0.25]}, params={"lr": 0.1}
+    )
+    client.put_file(f"{HOME}/demo/training_config.yaml", "experiment_name: demo\n")
+    run = client.wait(client.submit(max_retries=1))
+
+    page = _page(client, run["run_page_url"].removeprefix(air.url))
+
+    for text in (
+        "first try",
+        "loss 0.5",
+        "experiment_name: demo",
+        "<polyline",
+        ">loss<",
+        "SUCCESS",
+        "FAILED",
+    ):
+        assert text in page
+    assert "Cancel run" not in page
+    assert f"/jobs/runs/{run['run_id']}" in _page(client, "/")
+    output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][1]["run_id"]).json
+    ids = output["ai_runtime_task_output"]
+    link = f"/ml/experiments/{ids['mlflow_experiment_id']}/runs/{ids['mlflow_run_id']}/artifacts/logs/node_0"
+    moved = client.send("GET", link, Authorization="")
+    assert (303, f"/jobs/runs/{run['run_id']}") == (moved.status, moved.headers["Location"])
+
+
+def test_files_of_a_run(client: Client) -> None:
+    """The page lists the artifacts of the last attempt; they are shown as text or kept, never run."""
+    client.air.on("demo").succeeds(logs=["<b>a line</b>"])
+    run_id = client.submit()
+    run = client.wait(run_id)
+    output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][0]["run_id"]).json
+    mlflow_run = output["ai_runtime_task_output"]["mlflow_run_id"]
+    target = {"run_id": mlflow_run, "path": ["a page.html"]}
+    made = client.send("POST", "/api/2.0/mlflow/artifacts/credentials-for-write", target).json
+    url = made["credential_infos"][0]["signed_uri"].removeprefix(client.air.url)
+    assert client.send("PUT", url, b"<script>alert(1)</script>", Authorization="").status == 200
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+    links = re.findall(r"href='(/jobs/runs/\d+/artifacts/[^']+)'", page)
+
+    log, html = (client.send("GET", link, Authorization="") for link in links)
+    assert (log.body, log.headers["Content-Type"]) == (b"<b>a line</b>\n", "text/plain; charset=utf-8")
+    assert html.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20page.html"
+    assert all(answer.headers["Content-Security-Policy"].startswith("sandbox") for answer in (log, html))
+    for wrong in ("nothing", "../a", "..%2F..%2Fstate.db", ""):
+        answer = client.send("GET", f"{links[0].partition('logs')[0]}{wrong}", Authorization="")
+        assert answer.status in {400, 404}, wrong
+
+
+def test_the_list(client: Client) -> None:
+    """The list says how many runs are in which state, what they run on and why they wait or failed."""
+    assert "No runs yet" in _page(client, "/")
+    client.air.on("waits").waits(status="Waiting for GPU compute capacity")
+    client.air.on("fails").fails(message="GPU fell off the bus")
+    client.submit(name="waits", accelerator="GPU_8xH100", count=16)
+    for _ in range(2):
+        client.wait(client.submit(name="fails"))
+
+    page = _page(client, "/")
+
+    for text in (
+        "FAILED</span> 2<",
+        "PENDING</span> 1<",
+        "16 × H100, 2 nodes",
+        "Waiting for GPU compute capacity",
+    ):
+        assert text in page
+    assert page.count("GPU fell off the bus") == 2
+
+
+def test_what_a_run_prints_is_text(client: Client) -> None:
+    """Nothing of a run becomes markup: its lines, its names, its configuration."""
+    evil = "<script>alert(1)</script>"
+    client.put_file(f"{HOME}/demo/training_config.yaml", f"x: '{evil}'")
+    client.air.on("demo").fails(message=evil, logs=[evil], metrics={evil: 1.0})
+    run_id = client.submit(air={"mlflow_run": evil})
+    client.wait(run_id)
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+
+    assert evil not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
+    assert page.count("<script>") == 1
+
+
+def test_the_button_cancels(client: Client) -> None:
+    """The form of the page cancels the run; without the page's key it does not."""
+    client.air.on("demo").hangs()
+    run_id = client.submit()
+    path = f"/jobs/runs/{run_id}/cancel"
+    key = re.search(r"name=key value='(\w+)'", _page(client, f"/jobs/runs/{run_id}"))
+    assert key is not None
+
+    assert client.send("POST", path, "key=guessed", Authorization="").status == 403
+    assert client.air.runs_alive
+    assert client.send("POST", path, f"key={key[1]}", Authorization="").status == 303
+
+    assert client.wait(run_id)["state"]["result_state"] == "CANCELED"
+
+
+def test_a_foreign_name_is_refused(client: Client) -> None:
+    """A browser that was led here under another name gets nothing."""
+    assert client.send("GET", "/", Host="evil.example", Authorization="").status == 403
+
+
+def test_a_server_for_others_asks_for_the_token(tmp_path: Path) -> None:
+    """Off the loopback address the pages need the token as a password."""
+    with LocalAirRuntime(tmp_path, host="0.0.0.0") as air:
+        client = Client(air)
+        answer = client.send("GET", "/", Authorization="")
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic")
+        import base64
+
+        password = base64.b64encode(f"me:{air.token}".encode()).decode()
+        assert client.send("GET", "/", Authorization=f"Basic {password}").status == 200
+
+
+def test_an_unknown_run_has_a_page_too(client: Client) -> None:
+    """The page of a run that does not exist says so."""
+    answer = client.send("GET", "/jobs/runs/5", Authorization="")
+
+    assert (answer.status, b"Run 5 does not exist." in answer.body) == (404, True)
+
+
+def test_many_metrics_and_a_long_line(client: Client) -> None:
+    """Six plots are open and the others folded; of a very long line the beginning is shown."""
+    metrics = {f"m{number}": [1.0, 2.0] for number in range(8)}
+    client.air.on("demo").succeeds(logs=["x" * 5000], metrics=metrics)
+    run_id = client.submit()
+    client.wait(run_id)
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+
+    assert page.partition("2 more metrics")[0].count("<polyline") == 6
+    assert page.count("<polyline") == 8
+    assert "x … 4,000 more characters" in page

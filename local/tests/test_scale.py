@@ -1,0 +1,360 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""Many runs at once, and requests that nobody should send."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+from databricks_air_local import LocalAirRuntime
+from databricks_air_local.api.routes import ROUTES
+from databricks_air_local.remote import AirControl
+from wire import HOME, Client, ServerProcess
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+
+class Wire:
+    """One keep-alive connection that sends whatever it is told."""
+
+    def __init__(self, air: AirControl) -> None:
+        self._address = air.url.removeprefix("http://").split(":")
+        self._token = air.token
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def send(self, method: str, target: str, body: bytes = b"") -> int:
+        """Send a request and return the status of the answer; 0 when the connection was closed instead."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._address[0], int(self._address[1]))
+        reader, writer = self._streams
+        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            writer.write(head.encode("latin-1", "replace") + body)
+            return await self._answer(reader, method)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.close()
+            return 0
+
+    async def _answer(self, reader: asyncio.StreamReader, method: str) -> int:
+        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        status = int(text.split(" ", 2)[1])
+        length = text.partition("content-length: ")[2].partition("\r\n")[0]
+        if method != "HEAD" and length:
+            await reader.readexactly(int(length))
+        if "connection: close" in text:
+            self.close()
+        return status
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _submit_many(air: AirControl, bodies: list[bytes], connections: int) -> list[float]:
+    times: list[float] = []
+    waiting = iter(bodies)
+
+    async def work() -> None:
+        wire = Wire(air)
+        for body in waiting:
+            started = time.perf_counter()
+            assert await wire.send("POST", "/api/2.2/jobs/runs/submit", body) == 200
+            times.append(time.perf_counter() - started)
+        wire.close()
+
+    await asyncio.gather(*(work() for _ in range(connections)))
+    return times
+
+
+def _on_processor(pid: int) -> tuple[int, int]:
+    """Return the nanoseconds that the threads of a process had a processor, and that they waited for one."""
+    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return sum(int(ran) for ran, _, _ in found), sum(int(waited) for _, waited, _ in found)
+
+
+def _is_busy() -> bool:
+    """Say whether others use the machine: more of them want a processor than there are."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
+class Round(NamedTuple):
+    """How quickly 200 submits were answered.
+
+    :param fair: 99th percentile (milliseconds) without the part in which others had the server's processor.
+    :param p99: 99th percentile as the client saw it, milliseconds.
+    :param p50: the median, milliseconds.
+    :param spent: processor time of the server for each submit, milliseconds.
+    :param took: seconds until all 200 runs had ended.
+    """
+
+    fair: float
+    p99: float
+    p50: float
+    spent: float
+    took: float
+
+
+def _submit_short_runs(server: ServerProcess, body: bytes) -> Round:
+    busy, before, started = _is_busy(), _on_processor(server.process.pid), time.monotonic()
+    times = sorted(asyncio.run(_submit_many(server.air, [body] * 200, 20)))
+    after = _on_processor(server.process.pid)
+    ran, waited = after[0] - before[0], after[1] - before[1]
+    deadline = time.monotonic() + 300
+    while len(server.air.runs_alive) > 2000 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    p50, p99 = (times[int(len(times) * part) - 1] * 1000 for part in (0.5, 0.99))
+    share = ran / (ran + waited) if busy else 1.0
+    return Round(p99 * share, p99, p50, ran / 200e6, time.monotonic() - started)
+
+
+def test_many_runs(tmp_path: Path, servers: list[ServerProcess], capsys: pytest.CaptureFixture[str]) -> None:
+    """200 short runs among 2,000 that wait: submits stay quick and nothing is left behind."""
+    server = ServerProcess(tmp_path)
+    servers.append(server)
+    air, client, process = server.air, server.client, psutil.Process(server.process.pid)
+    before = (process.num_fds(), process.num_threads(), len(process.children(recursive=True)))
+    air.on("idle").waits()
+    for name in ("idle", "short"):
+        client.put_file(f"{HOME}/{name}/command.sh", "sleep 1; echo done")
+    idle = json.dumps(client.submit_body("idle")).encode()
+    asyncio.run(_submit_many(air, [idle] * 2000, 20))
+    assert len(air.runs_alive) == 2000
+    short = json.dumps(client.submit_body("short")).encode()
+
+    # The promise is about a machine of its own; other tests may run beside this one: the best of three.
+    rounds = [_submit_short_runs(server, short)]
+    while len(rounds) < 3 and rounds[-1].fair >= 200:
+        rounds.append(_submit_short_runs(server, short))
+
+    assert len(air.runs_alive) == 2000
+    results = {run["state"].get("result_state") for run in air.runs() if run["run_name"] == "short"}
+    assert results == {"SUCCESS"}
+    assert air.stats()["processes"] == 0
+    assert not process.children(recursive=True)
+    after = (process.num_fds(), process.num_threads(), len(process.children(recursive=True)))
+    best, megabytes = min(rounds), process.memory_info().rss / 1024**2
+    with capsys.disabled():
+        print(f"\nbest of {len(rounds)}: {best}; {megabytes:.0f} MiB")  # noqa: T201 - what this test is for
+    assert best.fair < 200
+    # The two threads that lay out nodes stay; their pool is made when it is first needed.
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert after[1] <= before[1] + 2
+    assert server.interrupt() == 0
+
+
+NASTY: list[Any] = [
+    *(
+        None,
+        True,
+        -1,
+        0,
+        2**63,
+        -(2**70),
+        1e308,
+        "",
+        " ",
+        "x" * 300,
+        "\x00",
+        "\ud800",
+        "..",
+        "../..",
+        "/",
+        "//",
+    ),
+    *("/Workspace/../../etc/passwd", "/Volumes/a/b/c/../../../../escaped", [], [[]], [None], {}, {"a": {}}),
+    *(
+        "9" * 5000,
+        "²",
+        "1_0",
+        "NaN",
+        "true",
+        "p99999999999999999",
+        "r-1",
+        "%2e%2e",
+        "é/☃",
+        "'; DROP TABLE runs;--",
+    ),
+]
+PATHS = [
+    *(
+        "..",
+        "../escaped",
+        "..%2F..%2Fescaped",
+        "%2e%2e%2fescaped",
+        "%2Fetc%2Fpasswd",
+        "%00",
+        "%ff",
+        "%",
+        "%zz",
+        "",
+    ),
+    *(
+        "a" * 3000,
+        "%F0%9F%92%A9",
+        "Volumes/a/b/c/..%2F..%2F..%2F..%2Fescaped",
+        "Users/./x",
+        "1",
+        "-1",
+        "9" * 400,
+    ),
+]
+
+
+EVERYTHING: dict[str, Any] = {
+    **Client.submit_body(None),  # type: ignore[arg-type]
+    "path": "/Users/x",
+    "run_id": 5,
+    "key": "loss",
+    "value": 1,
+    "session_token": "x",
+    "parts": [{}],
+    "experiment_ids": ["1"],
+    "filter": "metrics.a > 1 AND run_name LIKE 'a%'",
+    "order_by": ["metrics.a DESC"],
+    "max_results": 5,
+    "metrics": [{"key": "a", "value": 1}],
+    "access_control_list": [{}],
+    "content": "eA==",
+    "format": "AUTO",
+    "name": "n",
+    "docker_image_url": "a/b:c",
+    "task": {},
+    "faults": [],
+    "attempts": [{"hold": [{}]}],
+    "advance": 1,
+    "lines": ["x"],
+    "issue": 1,
+}
+
+
+class Fuzzer:
+    """Makes requests that are almost right, or not at all."""
+
+    def __init__(self, seed: int, body: dict[str, Any]) -> None:
+        self._random = random.Random(seed)
+        self._body = body
+
+    def request(self) -> tuple[str, str, bytes]:
+        """Return a method, a target and a body."""
+        route = self._random.choice(ROUTES)
+        path = route.path
+        while "{" in path:
+            head, _, rest = path.partition("{")
+            path = head + self._random.choice(PATHS) + rest.partition("}")[2]
+        if self._random.random() < 0.1:
+            path += self._random.choice(PATHS)
+        method = (
+            route.method
+            if self._random.random() < 0.95
+            else self._random.choice(["GET", "POST", "PUT", "BREW"])
+        )
+        return method, (path or "/") + self._query(), self._payload()
+
+    def _query(self) -> str:
+        names = ["run_id", "path", "page_token", "limit", "overwrite", "filter.node_index", "from", "action"]
+        names += [
+            "session_token",
+            "direct_download",
+            "page_size",
+            "experiment_id",
+            "docker_image_url",
+            "expire_time",
+            "filter",
+            "order_by",
+            "max_results",
+        ]
+        pairs = [f"{self._random.choice(names)}={self._text()}" for _ in range(self._random.randrange(4))]
+        return f"?{'&'.join(pairs)}" if pairs else ""
+
+    def _text(self) -> str:
+        text = str(self._random.choice(NASTY)).encode("utf-8", "replace")
+        return "".join(f"%{byte:02x}" for byte in text[:200]) if self._random.random() < 0.7 else "1"
+
+    def _payload(self) -> bytes:
+        kind = self._random.random()
+        if kind < 0.2:
+            return self._random.randbytes(self._random.randrange(200))
+        if kind < 0.3:
+            return b"[" * self._random.choice([1, 10, 100_000])
+        document = json.loads(json.dumps(self._body))
+        for _ in range(self._random.randrange(1, 4)):
+            self._damage(document)
+        return json.dumps(document).encode()
+
+    def _damage(self, document: Any) -> None:
+        place = document
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                return
+            key = self._random.choice(keys)
+            if isinstance(place[key], (dict, list)) and place[key] and self._random.random() < 0.8:
+                place = place[key]
+                continue
+            place[key] = copy.deepcopy(self._random.choice(NASTY))
+            return
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_malformed_requests(tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """25,000 malformed requests per seed: no answer is a 500, no file appears outside of the directory."""
+    caplog.set_level(logging.CRITICAL)
+    statuses: dict[int, int] = {}
+
+    async def work(air: LocalAirRuntime, number: int) -> None:
+        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, EVERYTHING)
+        for _ in range(25_000 // 5):
+            request = fuzzer.request()
+            status = await wire.send(*request)
+            assert status < 500, request
+            statuses[status] = statuses.get(status, 0) + 1
+        wire.close()
+
+    async def fuzz(air: LocalAirRuntime) -> None:
+        await asyncio.gather(*(work(air, number) for number in range(5)))
+
+    state = tmp_path / "state"
+    with LocalAirRuntime(state, upload_limit=100_000) as air:
+        asyncio.run(fuzz(air))
+        assert Client(air).get("/api/2.0/preview/scim/v2/Me").status in {200, 401}
+        assert not list(state.rglob("*escaped*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert sum(count for status, count in statuses.items() if status >= 400) > 15_000
+    assert statuses.get(0, 0) < 25_000 * 0.2
+
+
+def test_bodies_above_the_limit(tmp_path: Path) -> None:
+    """A body that is too large is refused while it comes, in memory and as a file."""
+    with LocalAirRuntime(tmp_path, upload_limit=1_000_000) as air:
+        client = Client(air)
+        blobs = len(list((tmp_path / "blobs").iterdir()))
+
+        large = client.put_file(f"{HOME}/large", b"x" * 1_000_001)
+        huge = client.send("POST", "/api/2.0/workspace/mkdirs", b"x" * (16 * 1024**2 + 1))
+
+        assert (large.status, huge.status) == (413, 413)
+        assert len(list((tmp_path / "blobs").iterdir())) == blobs
