@@ -151,9 +151,7 @@ def test_an_answer_of_the_second_version_alone_has_a_result(code: str, word: str
 
 def test_a_code_does_not_end_a_run_that_goes_on() -> None:
     """A termination code beside a state that is not terminal says nothing yet."""
-    run = parse_run(
-        {"run_id": 7, "status": {"state": "RUNNING", "termination_details": {"code": "SUCCESS"}}}
-    )
+    run = parse_run({"run_id": 7, "status": {"state": "RUNNING", "termination_details": {"code": "SUCCESS"}}})
 
     assert not run.is_terminal
     assert not run.is_success

@@ -61,7 +61,7 @@ class Diagnosis(NamedTuple):
     :param hint: what to do about it, in one line; empty when the fact says it all.
     :param kind: who must act.
     :param weight: how much it explains.
-    :param index: place of the line that tells it, among the lines that were looked at.
+    :param at: place of the line that tells it, among the lines that were looked at.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Diagnosis(NamedTuple):
     hint: str
     kind: CauseKind
     weight: Weight = Weight.CAUSE
-    index: int = 0
+    at: int = 0
 
 
 def parse_retry_on(causes: Collection[str] | None) -> frozenset[CauseKind] | None:

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis, Weight
+from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis
 from airflow.providers.databricks_air.run.outcome.exit_codes import ends
 from airflow.providers.databricks_air.run.outcome.fatal_lines import fatal_lines
 from airflow.providers.databricks_air.run.outcome.known_errors import diagnosis_of
@@ -39,7 +39,8 @@ __all__ = ["diagnose", "kind_of_failure"]
 # The kernel and the driver tell what a process only suffers.
 _EXPLAINS = {"host_memory": {"killed", "terminated"}, "gpu_fault": {"gpu_kernel", "gpu_setup", "crash"}}
 _PROGRESS = re.compile(
-    r"(?i)^\W{0,3}(?:epoch|step|iter(?:ation)?|batch|train(?:ing)?)\b\D{0,12}\d|\d{1,3}%\||\bloss[ =:]+-?\d|\d(?:it/s|s/it)\b"
+    r"(?i)^\W{0,3}(?:epoch|step|iter(?:ation)?|batch|train(?:ing)?)\b\D{0,12}\d"
+    r"|\d{1,3}%\||\bloss[ =:]+-?\d|\d(?:it/s|s/it)\b"
 )
 _WORK_WENT_ON = 3
 _PROGRESS_LENGTH = 160
@@ -55,8 +56,8 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     for line in plain_lines(lines):
         by_sender.setdefault(line.sender, []).append(line)
     facts = [found for each in by_sender.values() if (found := _facts(each))]
-    last_words = [min(each, key=lambda fact: (fact.weight, -fact.index)) for each in facts]
-    first = min(last_words, key=lambda fact: (fact.weight, fact.index), default=None)
+    last_words = [min(each, key=lambda fact: (fact.weight, -fact.at)) for each in facts]
+    first = min(last_words, key=lambda fact: (fact.weight, fact.at), default=None)
     if first is None:
         return None
     causes = (fact for each in facts for fact in each if first.name in _EXPLAINS.get(fact.name, ()))
@@ -78,10 +79,10 @@ def _facts(lines: list[PlainLine]) -> list[Diagnosis]:
     """Return what may have ended one process, without what was handled."""
     facts = [*map(diagnosis_of, chains_of(lines)), *fatal_lines(lines), *ends(lines)]
     handled = _went_on_until(lines) if facts else -1
-    return [fact for fact in facts if fact.index > handled]
+    return [fact for fact in facts if fact.at > handled]
 
 
 def _went_on_until(lines: list[PlainLine]) -> int:
     """Return the place before which whatever failed was handled, for the work went on; -1 for none."""
-    progress = (line.index for line in reversed(lines) if _PROGRESS.search(line.text[:_PROGRESS_LENGTH]))
+    progress = (line.at for line in reversed(lines) if _PROGRESS.search(line.text[:_PROGRESS_LENGTH]))
     return next(itertools.islice(progress, _WORK_WENT_ON - 1, None), -1)

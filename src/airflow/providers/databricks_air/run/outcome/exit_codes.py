@@ -70,24 +70,24 @@ def exit_code(line: PlainLine) -> int | None:
 
 def _process_end(line: PlainLine) -> Diagnosis | None:
     if match := _SIGNAL.search(line.text):
-        return _diagnosis("A process of the training", -int(match.group(1)), line.index, Weight.LAUNCHER)
+        return _diagnosis("A process of the training", -int(match.group(1)), line.at, Weight.LAUNCHER)
     match = next((match for code in _CODES if (match := code.search(line.text))), None)
     if match is None or int(match.group(1)) in (0, _PYTHON_ERROR):
         return None
-    return _diagnosis("A process of the training", int(match.group(1)), line.index, Weight.LAUNCHER)
+    return _diagnosis("A process of the training", int(match.group(1)), line.at, Weight.LAUNCHER)
 
 
 def _command_end(line: PlainLine) -> Diagnosis | None:
     match = _COMMAND_END.match(line.text)
     if match is None:
         return None
-    found = _diagnosis("The command", int(match.group(1)), line.index, Weight.EXIT_CODE)
+    found = _diagnosis("The command", int(match.group(1)), line.at, Weight.EXIT_CODE)
     return found._replace(fact=f"{found.fact} after {match.group(2)}")
 
 
-def _diagnosis(who: str, code: int, index: int, weight: Weight) -> Diagnosis:
+def _diagnosis(who: str, code: int, at: int, weight: Weight) -> Diagnosis:
     """Return what an exit code means: negative for a signal, or 128 and the signal, as shells tell it."""
     name, meaning = _SIGNALS.get(-code if code < 0 else code - 128) or _SHELL.get(code, ("exit_code", ""))
     kind = CauseKind.UNKNOWN if name in {"killed", "terminated"} else CauseKind.USER_CODE
     fact = f"{who} ended with exit code {code}" + (f" ({meaning})" if meaning else "")
-    return Diagnosis(name, fact, HINTS[name], kind, weight, index)
+    return Diagnosis(name, fact, HINTS[name], kind, weight, at)

@@ -71,7 +71,9 @@ class Findings:
         :param printed: ranks, or ``"all"``.
         """
         left = {
-            node: tail for node, tail in (self.tails or {}).items() if printed != "all" and node not in printed
+            node: tail
+            for node, tail in (self.tails or {}).items()
+            if printed != "all" and node not in printed
         }
         return replace(self, tails=left)
 
@@ -179,7 +181,7 @@ def _first(causes: Mapping[int, Diagnosis], tails: Mapping[int, Sequence[LogLine
     nodes = _heaviest(causes)
     if len(nodes) == 1:
         return nodes[0]
-    times = {node: tails[node][causes[node].index].time_ns for node in nodes}
+    times = {node: tails[node][causes[node].at].time_ns for node in nodes}
     ordered = sorted(nodes, key=lambda node: times[node])
     if len(ordered) < 2 or not times[ordered[0]] or times[ordered[0]] == times[ordered[1]]:
         return None

@@ -44,9 +44,7 @@ class _Fatal(NamedTuple):
     weight: Weight
 
 
-def _fatal(
-    name: str, kind: CauseKind, needle: str, expression: str, weight: Weight = Weight.CAUSE
-) -> _Fatal:
+def _fatal(name: str, kind: CauseKind, needle: str, expression: str, weight: Weight = Weight.CAUSE) -> _Fatal:
     return _Fatal(name, needle, re.compile(expression), kind, weight)
 
 
@@ -77,8 +75,7 @@ _ROWS = (
         "crash",
         _USER,
         "(core dumped)",
-        _SHELL_JOB
-        + r"(?:Segmentation fault|Aborted|Bus error|Illegal instruction|Floating point exception)"
+        _SHELL_JOB + r"(?:Segmentation fault|Aborted|Bus error|Illegal instruction|Floating point exception)"
         r" +\(core dumped\)(?:\s|$)",
     ),
     *(
@@ -88,7 +85,9 @@ _ROWS = (
     _fatal("crash", _USER, "Fatal Python error", r"^Fatal Python error: (?:Segm|Abort|Bus|Illegal|Floating)"),
     _fatal("crash", _USER, "Segfault encountered", r"^!+ ?Segfault encountered ?!+"),
     _fatal("crash", _USER, "terminate called", r"^terminate called (?:after throwing|without an active)"),
-    _fatal("crash", _USER, "received signal ***", r"^(?:\[\S{1,80}\] )?\*\*\* Process received signal \*\*\*"),
+    _fatal(
+        "crash", _USER, "received signal ***", r"^(?:\[\S{1,80}\] )?\*\*\* Process received signal \*\*\*"
+    ),
     _fatal("missing_program", _USER, "not found", _SHELL + r"[^\s:]+: (?:command )?not found$"),
     _fatal("missing_program", _USER, "found in $PATH", r"\bexecutable file not found in \$PATH"),
     _fatal("missing_file", _USER, "can't open file", r"^\S*python[\d.]*: can't open file '"),
@@ -109,22 +108,53 @@ _ROWS = (
         r"^[\w./-]+: error: (?:unrecognized arguments|the following arguments are required|argument \S+:"
         r"|ambiguous option|one of the arguments)",
     ),
-    _fatal("arguments", _USER, "Error: ", r"^Error: (?:No such option|Missing option|Invalid value for|Got unexpected)"),
+    _fatal(
+        "arguments",
+        _USER,
+        "Error: ",
+        r"^Error: (?:No such option|Missing option|Invalid value for|Got unexpected)",
+    ),
     _fatal("disk_full", _USER, "No space left", r": (?:\[Errno 28\] )?No space left on device$"),
     _fatal("killed", _UNKNOWN, "Killed", _SHELL_JOB + r"Killed(?:\s{2,}\S.*)?$"),
-    _fatal("terminated", _UNKNOWN, "Terminated", _SHELL_JOB + r"Terminated(?:\s{2,}\S.*)?$", Weight.CONSEQUENCE),
-    _fatal("dependencies", _USER, "ERROR: ", r"^ERROR: (?:No matching distribution found for|ResolutionImpossible)"),
-    _fatal("dependencies", _USER, "ERROR: ", r"^ERROR: (?:Could not find a version|Cannot install .{1,300} because)"),
+    _fatal(
+        "terminated", _UNKNOWN, "Terminated", _SHELL_JOB + r"Terminated(?:\s{2,}\S.*)?$", Weight.CONSEQUENCE
+    ),
+    _fatal(
+        "dependencies",
+        _USER,
+        "ERROR: ",
+        r"^ERROR: (?:No matching distribution found for|ResolutionImpossible)",
+    ),
+    _fatal(
+        "dependencies",
+        _USER,
+        "ERROR: ",
+        r"^ERROR: (?:Could not find a version|Cannot install .{1,300} because)",
+    ),
     _fatal(
         "dependencies",
         _USER,
         "ERROR: ",
         r"^ERROR: (?:Failed (?:building wheel|to build installable wheels)|Could not build wheels)",
     ),
-    _fatal("dependencies", _USER, "No solution found", r"^\s*(?:×|x|error:) No solution found when resolving"),
-    _fatal("dependencies", _USER, "ailed to", r"^\s*(?:×|x) Failed to (?:build|download|download and build) "),
-    _fatal("preempted", _INFRA, "preempted", r"\b(?:node|instance|worker|VM) (?:was|is being|has been) preempted\b"),
-    _fatal("preempted", _INFRA, "interruption", r"(?i)\bspot (?:instance )?interruption (?:notice|warning) received"),
+    _fatal(
+        "dependencies", _USER, "No solution found", r"^\s*(?:×|x|error:) No solution found when resolving"
+    ),
+    _fatal(
+        "dependencies", _USER, "ailed to", r"^\s*(?:×|x) Failed to (?:build|download|download and build) "
+    ),
+    _fatal(
+        "preempted",
+        _INFRA,
+        "preempted",
+        r"\b(?:node|instance|worker|VM) (?:was|is being|has been) preempted\b",
+    ),
+    _fatal(
+        "preempted",
+        _INFRA,
+        "interruption",
+        r"(?i)\bspot (?:instance )?interruption (?:notice|warning) received",
+    ),
     _fatal("network", _UNKNOWN, "curl: (", r"^curl: \((?:5|6|7|28|35|52|56)\) "),
     _fatal("network", _UNKNOWN, "fatal: unable to access", r"^fatal: unable to access '[^']{1,300}': "),
     _fatal("access", _CONFIG, "fatal: Authentication", r"^fatal: Authentication failed for "),
@@ -181,7 +211,9 @@ def fatal_lines(lines: Sequence[PlainLine]) -> Iterator[Diagnosis]:
     whole = "\n".join(line.text for line in lines)
     rows = [row for row in _ROWS if row.needle in whole]
     for line in lines if rows else ():
-        row = next((row for row in rows if row.needle in line.text and row.expression.search(line.text)), None)
+        row = next(
+            (row for row in rows if row.needle in line.text and row.expression.search(line.text)), None
+        )
         if row is not None:
             fact = line.text.strip()[:LONGEST_FACT]
-            yield Diagnosis(row.name, fact, HINTS.get(row.name, ""), row.kind, row.weight, line.index)
+            yield Diagnosis(row.name, fact, HINTS.get(row.name, ""), row.kind, row.weight, line.at)

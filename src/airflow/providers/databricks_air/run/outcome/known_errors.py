@@ -116,8 +116,14 @@ _TABLE = (
         _UNKNOWN,
         words=r"is killed by signal: Killed|terminated with signal SIGKILL|died with <Signals\.SIGKILL",
     ),
-    _known("crash", _USER, words=r"signal: (?:Segmentation fault|Aborted)|terminated with signal SIG(?:SEGV|ABRT)"),
-    _known("gpu_setup", _UNKNOWN, words=r"No CUDA GPUs are available|no CUDA-capable device|CUDA unknown error"),
+    _known(
+        "crash",
+        _USER,
+        words=r"signal: (?:Segmentation fault|Aborted)|terminated with signal SIG(?:SEGV|ABRT)",
+    ),
+    _known(
+        "gpu_setup", _UNKNOWN, words=r"No CUDA GPUs are available|no CUDA-capable device|CUDA unknown error"
+    ),
     _known(
         "gpu_setup",
         _USER,
@@ -206,7 +212,8 @@ _TABLE = (
         _UNKNOWN,
         types=r"DistNetworkError|ConnectionResetError|BrokenPipeError|BrokenProcessPool|ActorDiedError|RayActorError"
         r"|ActorUnavailableError|WorkerCrashedError|LocalRayletDiedError|NodeDiedError|ConnectionAbortedError",
-        words=r"Connection (?:reset|closed) by (?:remote )?peer|^Broken pipe|DataLoader worker .{1,40} exited unexpectedly",
+        words=r"Connection (?:reset|closed) by (?:remote )?peer|^Broken pipe"
+        r"|DataLoader worker .{1,40} exited unexpectedly",
         weight=_CONSEQUENCE,
     ),
     _known("missing_module", _USER, types=r"ModuleNotFoundError"),
@@ -226,7 +233,11 @@ _TABLE = (
         r"|TrainingFailedError|TuneError",
         weight=_LAUNCHER,
     ),
-    _known("gpu_kernel", _UNKNOWN, words=r"CUDA error|CUDA runtime error|CUBLAS_STATUS_|cuDNN error|CUDNN_STATUS_"),
+    _known(
+        "gpu_kernel",
+        _UNKNOWN,
+        words=r"CUDA error|CUDA runtime error|CUBLAS_STATUS_|cuDNN error|CUDNN_STATUS_",
+    ),
     _known("assertion", _USER, types=r"AssertionError"),
     _known("syntax", _USER, types=r"SyntaxError|IndentationError|TabError"),
     _known("exception", _UNKNOWN, types=r"OSError|IOError|TimeoutError|ConnectionError|EOFError|SystemError"),
@@ -248,7 +259,7 @@ def diagnosis_of(chain: Chain) -> Diagnosis:
     weight = known.weight
     if chain.is_aside and weight is _CAUSE:
         weight = _CONSEQUENCE
-    return Diagnosis(known.name, fact, HINTS.get(known.name, ""), known.kind, weight, last.index)
+    return Diagnosis(known.name, fact, HINTS.get(known.name, ""), known.kind, weight, last.at)
 
 
 def _row_of(raised: Raised) -> int:

@@ -52,12 +52,12 @@ _CODE_SOURCE = "/databricks/code_source/"
 class PlainLine(NamedTuple):
     """One line as its process wrote it.
 
-    :param index: its place among the lines that were looked at.
+    :param at: its place among the lines that were looked at.
     :param sender: what stands before it and says which process wrote it; empty when nothing does.
     :param text: the line without that and without colours, cut to what is looked at.
     """
 
-    index: int
+    at: int
     sender: str
     text: str
 
@@ -69,13 +69,13 @@ class Raised:
     :param type: its class as Python prints it.
     :param message: the first line of its message.
     :param place: file, line and function in the author's code, as far as the traceback goes there.
-    :param index: place of the line that names it.
+    :param at: place of the line that names it.
     """
 
     type: str
     message: str
     place: str
-    index: int
+    at: int
 
     @property
     def fact(self) -> str:
@@ -102,10 +102,10 @@ def plain_lines(lines: Iterable[str]) -> list[PlainLine]:
 
     :param lines: oldest first.
     """
-    return [_plain(index, line[:LONGEST]) for index, line in enumerate(lines)]
+    return [_plain(at, line[:LONGEST]) for at, line in enumerate(lines)]
 
 
-def _plain(index: int, text: str) -> PlainLine:
+def _plain(at: int, text: str) -> PlainLine:
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
     sender = ""
@@ -115,7 +115,7 @@ def _plain(index: int, text: str) -> PlainLine:
         if match is None:
             break
         sender, text = sender + match.group(), text[match.end() :]
-    return PlainLine(index, sender, text.rstrip())
+    return PlainLine(at, sender, text.rstrip())
 
 
 def chains_of(lines: Iterable[PlainLine]) -> Iterator[Chain]:
@@ -217,7 +217,7 @@ def _raised(line: PlainLine, frames: list[tuple[str, str, str]]) -> Raised | Non
     name = name.rstrip(":")
     if not _TYPE.fullmatch(name) or not ("." in name or _BUILTIN.fullmatch(name)):
         return None
-    return Raised(name, message.strip(), _place(frames), line.index)
+    return Raised(name, message.strip(), _place(frames), line.at)
 
 
 def _place(frames: list[tuple[str, str, str]]) -> str:
