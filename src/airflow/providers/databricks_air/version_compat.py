@@ -31,6 +31,7 @@ __all__ = [
     "StateStore",
     "ask_own_state",
     "async_connection",
+    "metrics_sink",
     "read_own_xcom",
     "read_owner",
     "state_store",
@@ -179,3 +180,14 @@ def _own(ti: Any) -> dict[str, Any]:
         "run_id": ti.run_id,
         "map_index": -1 if ti.map_index is None else ti.map_index,
     }
+
+
+def metrics_sink() -> Any:
+    """Return Airflow's ``Stats`` as the triggerer has set it up."""
+    stats: Any
+    try:
+        # The SDK has a copy of its own, which the triggerer does not set up (3.2 and 3.3).
+        from airflow.observability import stats
+    except ImportError:
+        from airflow import stats
+    return stats.Stats
