@@ -32,12 +32,8 @@ from airflow.providers.databricks_air.exceptions import (
     AirServiceError,
 )
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.outcome.diagnosis import (
-    CauseKind,
-    deserves_retry,
-    kind_of_failure,
-    parse_retry_on,
-)
+from airflow.providers.databricks_air.run.outcome.cause import CauseKind, deserves_retry, parse_retry_on
+from airflow.providers.databricks_air.run.outcome.diagnosis import kind_of_failure
 from airflow.providers.databricks_air.run.outcome.failure import NOTHING_FOUND, Findings, failure_message
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url, page_url, run_result
 
@@ -170,8 +166,8 @@ class Results:
         findings = NOTHING_FOUND
         if ended.run is not None and ended.why == "terminal":
             findings = self._findings(ended.run, ended.output)
-            if printed == "all" or (printed is not None and findings.shown_node in printed):
-                findings = replace(findings, lines=())
+            if printed is not None:
+                findings = findings.without(printed)
         return ending_error(ended, self.client.credentials.host, findings, parse_retry_on(self.retry_on))
 
     def _final_values(self, mlflow_run_id: str) -> dict[str, Any]:
