@@ -28,7 +28,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
-from airflow.providers.databricks_air.run.config.schema_paths import all_fields
+from airflow.providers.databricks_air.run.config.schema_fields import all_fields
 from scripts.config_reference import main as check_reference
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,9 +105,9 @@ def test_explain_suggests_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     ("field", "text"),
     [
         ("_bases_", "YAML files to start from"),
-        ("compute.provisioned_capacity_id", "An older form. Write pool_id."),
+        ("compute.provisioned_capacity_id", "An older form. Write compute.pool_id."),
         ("code_source.snapshot", "Write its fields directly under code_source."),
-        ("code_source.snapshot.git.remote", "Remove it."),
+        ("code_source.snapshot.git.remote", "An older form. Remove it"),
     ],
 )
 def test_explain_knows_what_is_no_field_of_its_own(

@@ -83,7 +83,8 @@ def test_result_converts_to_itself(tmp_path: Path) -> None:
     ("compute", "kind", "count"),
     [
         ("gpus: 16, gpu_type: h100_80gb", "GPU_8xH100", 16),
-        ("gpus: 12, gpu_type: h100_80gb", "GPU_1xH100", 12),
+        ("gpus: 12, gpu_type: h100_80gb", "GPU_8xH100", 16),
+        ("gpus: 4, gpu_type: h100_80gb", "GPU_8xH100", 8),
         ("gpus: 1, gpu_type: h100", "GPU_1xH100", 1),
         ("gpus: 4, gpu_type: a10", "GPU_1xA10", 4),
         ("gpus: 8, gpu_type: a100_80gb", "GPU_8xH100", 8),

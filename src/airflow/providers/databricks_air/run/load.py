@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pydantic import ValidationError
 from airflow.providers.databricks_air.run.config.code_source import resolve_root
 from airflow.providers.databricks_air.run.config.model import field_errors
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.config.schema_paths import find_field
+from airflow.providers.databricks_air.run.config.schema_fields import find_field
 from airflow.providers.databricks_air.run.document.bases import Composer
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.limits import MAX_BYTES
@@ -31,7 +32,6 @@ from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNod
 from airflow.providers.databricks_air.run.document.overrides import OVERRIDE, apply_overrides
 from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.document.python_data import from_python
-from airflow.providers.databricks_air.run.document.writer import effective_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.older.forms import Modern, inline_requirements, modernise
 
@@ -73,6 +73,9 @@ def load_run_config(
     if check_code:
         mistakes += _missing_code(document, modern, directory)
     _check_size(document, config, mistakes)
+    if composer.incomplete:
+        # A base that could not be read may have had what is missing.
+        mistakes = [item for item in mistakes if not item.absent]
     if mistakes or config is None:
         raise ConfigError(_ordered(mistakes, str(source) if isinstance(source, Path) else None))
     config._document = document
@@ -108,9 +111,10 @@ def _validated(document: MapNode, modern: Modern, mistakes: list[FieldError]) ->
         return RunConfig.model_validate(_values(modern.document))
     except ValidationError as error:
         known = {(item.path, item.file) for item in mistakes}
-        for path, message, hint in field_errors(error):
+        for path, wrong in field_errors(error):
             place = modern.source_path(path)
-            found = FieldError(path_text(place), message, hint, *locate(document, place))
+            file, line = locate(document, place)
+            found = replace(wrong, path=path_text(place), file=file, line=line)
             if (found.path, found.file) not in known:
                 mistakes.append(found)
     return None
@@ -142,6 +146,8 @@ def _values(node: Node) -> Any:
 def _check_size(document: MapNode, config: RunConfig | None, mistakes: list[FieldError]) -> None:
     if config is None or _most_bytes(document, 0) <= MAX_BYTES:
         return
+    from airflow.providers.databricks_air.run.document.writer import effective_text
+
     try:
         effective_text(document)
     except ConfigError as error:
