@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,8 @@ def load_run_config(
         position, ``permissions[0].level``.
     :param base_dir: where relative paths in the configuration start. The directory of the file when None,
         or the working directory when there is no file.
-    :param check_code: whether the directory of ``code_source`` must exist here and now.
+    :param check_code: whether the code must be here now: the directory of ``code_source``, and in it what
+        ``include_paths`` names, unless a branch or a commit is packed.
     :raises ConfigError: with every mistake at once, each with its file and line where there is one.
     """
     directory = _directory(source, base_dir)
@@ -121,17 +123,29 @@ def _validated(document: MapNode, modern: Modern, mistakes: list[FieldError]) ->
 
 
 def _missing_code(document: MapNode, modern: Modern, directory: Path) -> list[FieldError]:
+    """Return what the snapshot would miss: the directory, or an entry of ``include_paths``."""
     source = modern.document.get("code_source")
     root_path = source.get("root_path") if isinstance(source, MapNode) else None
     if not isinstance(root_path, Scalar) or not root_path.text.strip() or "\0" in root_path.text:
         return []
     try:
-        resolve_root(root_path.text, directory)
+        root = resolve_root(root_path.text, directory)
     except ConfigError as error:
         place = modern.source_path(("code_source", "root_path"))
         origin = locate(document, place)
         return [FieldError(path_text(place), item.message, item.hint, *origin) for item in error.errors]
-    return []
+    assert isinstance(source, MapNode)
+    include = source.get("include_paths")
+    if not isinstance(include, ListNode) or source.get("git") is not None:
+        return []
+    missing = []
+    for index, item in enumerate(include.items):
+        name = item.text.strip() if isinstance(item, Scalar) else ""
+        if name and "\0" not in name and not os.path.lexists(root / name.lstrip("/")):
+            place = modern.source_path(("code_source", "include_paths", index))
+            message, hint = f"{show(name)} does not exist in {root}", "Write a path relative to root_path"
+            missing.append(FieldError(path_text(place), message, hint, *locate(document, place)))
+    return missing
 
 
 def _values(node: Node) -> Any:
