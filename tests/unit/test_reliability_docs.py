@@ -10,23 +10,79 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""The published tables say what the tests demand."""
+"""The published tables say what the tests demand, and what was counted at one commit of this history."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+from typing import Any
+
 import pytest
 
-from tests.story.chaos.causes import CAUSES, LEGS
-from tests.story.chaos.publish import DOCS, what_happens
+from tests.story.chaos.acts import ACTS
+from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE
+from tests.story.chaos.disturbances import DISTURBANCES
+from tests.story.chaos.publish import DOCS, RECORDS, keep, trials, what_happens
+from tests.story.chaos.records import ROOT
+from tests.story.chaos.rows import CAUSES, GROUPS
 
 
-def test_the_documentation_is_made_from_the_table() -> None:
-    """`python -m tests.story.chaos.publish` has been typed since the table last changed."""
+def test_the_documentation_is_made_from_the_rows() -> None:
+    """`python -m tests.story.chaos.publish` has been typed since the rows last changed."""
     assert (DOCS / "what-happens.inc").read_text() == what_happens()
 
 
 @pytest.mark.parametrize("row", CAUSES, ids=lambda row: row.key)
 def test_every_row_is_whole(row) -> None:
-    """A row's exceptions are about modes that it is tried in, and every cell says something."""
+    """A row is tried by something, stands in a group, and every cell of it says something."""
+    assert (row.key in DISTURBANCES) if row.shared else (row.key in ACTS)
+    assert row.group in GROUPS
     assert {mode for mode, _ in row.exceptions} <= set(row.modes)
-    assert all(row.expected(mode, leg).words for mode in row.modes for leg in LEGS)
+    outcomes = [row.expected(mode, leg) for mode in row.modes for leg in LEGS]
+    assert all(one.words for one in outcomes)
+    assert {one.gap.kind for one in outcomes if one.gap} <= {AUTHOR, NO_CHANCE}
+
+
+@pytest.fixture
+def published() -> dict[str, Any]:
+    """The records that the page was made from."""
+    if not RECORDS.exists():
+        pytest.skip("no table is published")
+    found: dict[str, Any] = json.loads(RECORDS.read_text())
+    return found
+
+
+def test_the_table_is_made_from_the_records(published: dict[str, Any]) -> None:
+    """The table holds what the records hold."""
+    assert (DOCS / "trials.inc").read_text() == trials(published)
+
+
+def test_the_records_are_of_one_commit_of_this_history(published: dict[str, Any]) -> None:
+    """What was counted was counted with sources that today's have grown from."""
+    assert {one["commit"] for one in published["passes"]} == {published["commit"]}
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so that there is no history to look in")
+    found = subprocess.run(
+        ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", published["commit"], "HEAD"],
+        check=False,
+        capture_output=True,
+    )
+    assert found.returncode == 0, f"{published['commit']} is not an ancestor: make the table again"
+
+
+def test_the_records_are_of_todays_rows(published: dict[str, Any]) -> None:
+    """No row was renamed, taken away or changed in what it demands since it was counted."""
+    known = {row.key: {*row.modes} for row in CAUSES}
+    assert {one["cause"] for one in published["cells"]} <= set(known)
+    assert all(one["mode"] in known[one["cause"]] for one in published["cells"])
+    assert published["missing"] == sorted(set(known) - {one["cause"] for one in published["cells"]})
+
+
+def test_records_of_two_commits_make_no_table() -> None:
+    """Passes at two commits, or at one with changes that nobody committed, are refused."""
+    one = {"commit": "a", "is_clean": True, "records": []}
+    with pytest.raises(SystemExit, match="one clean commit"):
+        keep([one, {**one, "commit": "b"}])
+    with pytest.raises(SystemExit, match="one clean commit"):
+        keep([{**one, "is_clean": False}])

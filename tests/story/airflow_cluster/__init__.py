@@ -23,6 +23,7 @@ from tests.story.airflow_cluster.settings import (
     HEARTBEAT_TIMEOUT,
     Settings,
     free_ports,
+    missing_for_celery,
 )
 from tests.story.airflow_cluster.task_process import TaskProcess, task_process
 from tests.story.airflow_cluster.waiting import wait_for
@@ -40,6 +41,7 @@ __all__ = [
     "TaskProcess",
     "TaskView",
     "free_ports",
+    "missing_for_celery",
     "send",
     "task_process",
     "wait_for",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -31,13 +32,15 @@ FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "remove
 class TaskView:
     """A task instance as the API shows it.
 
-    ``pid`` is that of the process that runs the task; None while there is none.
+    ``pid`` is that of the process that runs the task; None while there is none. ``ended`` is the end of its
+    newest try in seconds since the epoch; None before.
     """
 
     state: str | None
     try_number: int
     max_tries: int
     pid: int | None
+    ended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ class AirflowClient:
         """Return the state of a Dag run."""
         return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
+    def pause(self, dag_id: str, is_paused: bool = True) -> None:
+        """Pause a Dag, or let it go on."""
+        self._call("PATCH", f"/dags/{dag_id}", {"is_paused": is_paused})
+
     def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
         """Mark a whole Dag run ``success`` or ``failed``."""
         self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state})
@@ -112,7 +119,14 @@ class AirflowClient:
     def task(self, key: TaskKey) -> TaskView:
         """Return one task instance."""
         found = self._call("GET", key.path)
-        return TaskView(found["state"], found["try_number"], found["max_tries"], found.get("pid"))
+        ended = found.get("end_date")
+        return TaskView(
+            found["state"],
+            found["try_number"],
+            found["max_tries"],
+            found.get("pid"),
+            datetime.fromisoformat(ended.replace("Z", "+00:00")).timestamp() if ended else None,
+        )
 
     def wait_task(self, key: TaskKey, states: Collection[str], timeout: float = 180.0) -> TaskView:
         """Wait until the task instance is in one of *states*."""

@@ -25,6 +25,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -78,6 +79,16 @@ class AirflowCluster:
         return self._components["scheduler"]
 
     @property
+    def schedulers(self) -> list[Component]:
+        """All schedulers."""
+        return [one for name, one in self._components.items() if name.startswith("scheduler")]
+
+    @property
+    def workers(self) -> list[Component]:
+        """The Celery workers; none with LocalExecutor."""
+        return [one for name, one in self._components.items() if name.startswith("worker")]
+
+    @property
     def api(self) -> Component:
         """The API server of Airflow 3, the webserver of Airflow 2."""
         return self._components["api"]
@@ -101,7 +112,9 @@ class AirflowCluster:
         env = environment(self.settings, self.ports, self._database.start())
         self._components = self._describe(env)
         self._run("migrate", ["db", "migrate"], env)
-        self.scheduler.start()
+        for name in ("redis", *(one.name for one in self.workers), *(one.name for one in self.schedulers)):
+            if name in self._components:
+                self._components[name].start()
         for triggerer in self.triggerers[: self._started_triggerers]:
             triggerer.start()
         if AIRFLOW_3:
@@ -139,6 +152,20 @@ class AirflowCluster:
         self.api.start()
         wait_for(lambda: self._is_healthy({"metadatabase"}), "the API server")
 
+    def restart_database(self) -> None:
+        """Restart PostgreSQL, and whatever of Airflow has ended by that, as its supervisor would."""
+        running = [one for one in self._components.values() if one.is_running]
+        self._database.restart()
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            for component in running:
+                component.start()
+            time.sleep(1)
+
+    def execute(self, statement: str) -> int:
+        """Run an SQL statement on Airflow's database and return how many rows it changed."""
+        return self._database.execute(statement)
+
     def add_dag(self, name: str, source: str) -> None:
         """Write ``NAME.py`` into the Dag folder; :meth:`AirflowClient.wait_dag` waits until it is parsed."""
         target = self.home / "dags" / f"{name}.py"
@@ -148,17 +175,26 @@ class AirflowCluster:
 
     def _describe(self, env: dict[str, str]) -> dict[str, Component]:
         names = {"scheduler": ["scheduler"]}
+        names.update({f"scheduler-{n}": ["scheduler"] for n in range(1, self.settings.schedulers)})
+        if self.settings.executor == "CeleryExecutor":
+            names["worker"] = ["celery", "worker", "--skip-serve-logs"]
         if AIRFLOW_3:
             names["dag-processor"] = ["dag-processor"]
             names["api"] = ["api-server"]
         else:
             names["api"] = ["webserver", "--pid", str(self.home / "webserver.pid")]
-        found = {n: Component(n, c, env, self.home / f"{n}.log") for n, c in names.items()}
+        # What is started first is stopped last.
+        found = {"redis": self._redis(env)} if self.settings.executor == "CeleryExecutor" else {}
+        found.update({n: Component(n, c, env, self.home / f"{n}.log") for n, c in names.items()})
         for number, port in enumerate(self.ports.trigger_logs):
             own = {**env, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port)}
             name = f"triggerer-{number}"
             found[name] = Component(name, ["triggerer"], own, self.home / f"{name}.log")
         return found
+
+    def _redis(self, env: dict[str, str]) -> Component:
+        command = ["redis-server", "--port", str(self.ports.redis), "--bind", "127.0.0.1", "--save", ""]
+        return Component("redis", command, env, self.home / "redis.log", is_program=True)
 
     def _run(self, name: str, command: list[str], env: dict[str, str]) -> None:
         log = self.home / f"{name}.log"

@@ -32,13 +32,17 @@ class Component:
     :param command: the arguments after ``airflow``.
     :param env: the whole environment of the process.
     :param log: the file that takes its output.
+    :param is_program: whether the command is a program of its own instead.
     """
 
-    def __init__(self, name: str, command: list[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], env: Mapping[str, str], log: Path, is_program: bool = False
+    ) -> None:
         self.name = name
         self.command = command
         self.env = dict(env)
         self.log = log
+        self._line = command if is_program else [sys.executable, "-m", "airflow", *command]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,7 +67,7 @@ class Component:
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *self.command],
+                self._line,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -83,6 +87,19 @@ class Component:
         for process in reversed(self.family()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+    def signal_one(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for the end of the process, and kill what is left of its family after *timeout* seconds."""
+        family = self.family()
+        _, left = psutil.wait_procs(family, timeout)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._wait()
 
     def kill(self) -> None:
         """SIGKILL the process with all it started, as the loss of a machine would."""

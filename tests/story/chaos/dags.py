@@ -14,10 +14,14 @@
 
 from __future__ import annotations
 
-__all__ = ["SHAPES", "STOCK_COMMAND", "dag_id", "source", "stock_source"]
+__all__ = ["INDICES", "SHAPES", "STOCK_COMMAND", "dag_id", "source", "stock_source"]
 
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
-SHAPES = ("plain", "patient", "hasty", "once", "siblings", "timed", "mapped", "detached", "adopting")
+SHAPES = (
+    *("plain", "patient", "hasty", "once", "siblings", "timed", "brief", "file"),
+    *("mapped", "detached", "adopting"),
+)
+INDICES = 5
 
 STOCK_COMMAND = "/Workspace/Users/you@example.com/stock/command.sh"
 
@@ -51,7 +55,7 @@ def train(cls=AirRunOperator, **kwargs):
         "config": config("{{{{ run_id }}}}"),
         "databricks_air_conn_id": {conn_id!r},
         "polling_interval": 1.0,
-        "retries": 5,
+        "retries": 2,
         "retry_delay": timedelta(seconds=1),
         **kwargs,
     }}
@@ -74,12 +78,16 @@ for mode in ("sync", "deferrable"):
         Sibling(task_id="sibling")
     with DAG(f"timed_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, retries=0, execution_timeout=timedelta(seconds=40))
+    with DAG(f"brief_{{mode}}_{slot}", dagrun_timeout=timedelta(seconds=25), **common):
+        train(deferrable=deferrable)
+    with DAG(f"file_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, config=None, config_path={code!r} + "/{{{{ run_id }}}}.yaml")
     with DAG(f"detached_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, on_kill="detach")
     with DAG(f"adopting_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, on_clear="adopt")
     with DAG(f"mapped_{{mode}}_{slot}", **common):
-        given = [config("{{{{ run_id }}}}-" + str(index)) for index in range(10)]
+        given = [config("{{{{ run_id }}}}-" + str(index)) for index in range({indices})]
         partial = train(AirRunOperator.partial, config=None, deferrable=deferrable)
         partial.expand(config=given)
 """
@@ -110,7 +118,7 @@ for mode in ("sync", "deferrable"):
             polling_period_seconds=1,
             databricks_retry_delay=1,
             deferrable=mode == "deferrable",
-            retries=5,
+            retries=2,
             retry_delay=timedelta(seconds=1),
         )
 """
@@ -128,7 +136,7 @@ def source(slot: int, conn_id: str, code: str) -> str:
     :param conn_id: the connection to the slot's own local AI Runtime.
     :param code: the directory in which each trial has its code, by the id of its Dag run.
     """
-    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code=code)
+    return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code=code, indices=INDICES)
 
 
 def stock_source(slot: int, conn_id: str) -> str:

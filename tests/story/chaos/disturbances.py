@@ -20,8 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.story.airflow_cluster import AirflowCluster
-from tests.story.chaos.acts import end_runs
+from tests.story.airflow_cluster import AirflowCluster, wait_for
 from tests.story.chaos.trial import Trial
 
 __all__ = ["DISTURBANCES", "Disturbance"]
@@ -30,6 +29,8 @@ OUTAGE = 60.0
 RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later
 PAUSE = 42.0  # more than the 30 s after which a triggerer counts as dead
 
+Act = Callable[[AirflowCluster, Sequence[Trial]], None]
+
 
 def _nothing(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     pass
@@ -37,16 +38,11 @@ def _nothing(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
 
 def _wait_until_followed(trial: Trial) -> None:
     trial.wait_until_waiting()
+    trial.say()
 
 
-def _end(trial: Trial) -> None:
-    if trial.expected.alive:
-        trial.wait_for_end()  # and nobody releases the run: it has to be there when all is counted
-        return
-    if trial.expected.retried:
-        trial.wait_until_waiting(than=1)
-    end_runs(trial)
-    trial.wait_for_end()
+def _wait_until_deferred(trial: Trial) -> None:
+    trial.airflow.client.wait_task(trial.key, {"deferred"})
 
 
 @dataclass(frozen=True)
@@ -56,16 +52,14 @@ class Disturbance:
     :param act: what happens to Airflow.
     :param before: what is arranged before the trials start.
     :param reach: brings one trial, after its start, to where the act meets it.
-    :param end: brings one trial to its end after the act.
     """
 
-    act: Callable[[AirflowCluster, Sequence[Trial]], None]
-    before: Callable[[AirflowCluster, Sequence[Trial]], None] = _nothing
+    act: Act
+    before: Act = _nothing
     reach: Callable[[Trial], None] = _wait_until_followed
-    end: Callable[[Trial], None] = _end
 
 
-def _stop_api(seconds: float) -> Callable[[AirflowCluster, Sequence[Trial]], None]:
+def _stop_api(seconds: float) -> Act:
     def act(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
         airflow.api.stop()
         time.sleep(seconds)
@@ -90,8 +84,15 @@ def _pause(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.triggerers[0].signal_all(signal.SIGCONT)
 
 
-def _second(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
-    airflow.triggerers[1].start()
+def _one(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.triggerers[0].start()
+    for triggerer in airflow.triggerers[1:]:
+        triggerer.stop()
+
+
+def _two(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    for triggerer in airflow.triggerers[:2]:
+        triggerer.start()
 
 
 def _no_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
@@ -108,32 +109,58 @@ def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
 def _clear_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     with ThreadPoolExecutor(len(trials)) as pool:
         list(pool.map(lambda trial: airflow.client.clear(trial.key), trials))
-        # The new tries defer as well: only then may a triggerer see anything.
-        list(pool.map(lambda trial: trial.wait_for_try(than=1, states=frozenset({"deferred"})), trials))
+    wait_for(lambda: all(t.view.try_number > 1 for t in trials), "the cleared tasks to be tried again")
     airflow.triggerers[0].start()
 
 
-def _end_newest(trial: Trial) -> None:
-    trial.wait_until_waiting(run=2, than=1)
-    trial.slot.air.release(trial.runs[-1]["run_id"])
-    trial.wait_for_end()
+def _break_triggers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    """Let the triggers that wait be of a class that no triggerer has: what another version of a package does."""
+    ours = "classpath LIKE '%%AirRunTrigger'"
+    changed = airflow.execute(f"UPDATE trigger SET classpath = 'airflow.gone.Gone' WHERE {ours}")
+    for trial in trials:
+        trial.verify(
+            changed >= len(trials), f"only {changed} triggers of {len(trials)} were there to be broken"
+        )
+    airflow.triggerers[0].start()
 
 
-def _wait_until_deferred(trial: Trial) -> None:
-    trial.airflow.client.wait_task(trial.key, {"deferred"})
+def _restart_database(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.restart_database()
+
+
+def _shut_workers_down(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    for worker in airflow.workers:
+        worker.signal_one(signal.SIGQUIT)
+    for worker in airflow.workers:
+        worker.wait(60)
+        worker.start()
+
+
+def _kill_workers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    for worker in airflow.workers:
+        worker.kill()
+        worker.start()
+
+
+def _kill_scheduler(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.scheduler.kill()
+    airflow.scheduler.start()
 
 
 DISTURBANCES: dict[str, Disturbance] = {
     "api-outage": Disturbance(_stop_api(OUTAGE)),
     "api-outage-hasty": Disturbance(_stop_api(RETRIES_USED_UP)),
-    "triggerer-kill": Disturbance(_kill),
-    "triggerer-term": Disturbance(_term),
-    "triggerer-pause": Disturbance(_pause),
-    "triggerers-kill": Disturbance(_kill, before=_second),
-    "triggerers-term": Disturbance(_term, before=_second),
-    "triggerers-pause": Disturbance(_pause, before=_second),
-    "clear-unwatched": Disturbance(
-        _clear_all, before=_no_triggerer, reach=_wait_until_deferred, end=_end_newest
-    ),
+    "scheduler-kill": Disturbance(_kill_scheduler),
+    "database-restart": Disturbance(_restart_database),
+    "celery-shutdown": Disturbance(_shut_workers_down),
+    "celery-kill": Disturbance(_kill_workers),
+    "triggerer-kill": Disturbance(_kill, before=_one),
+    "triggerer-term": Disturbance(_term, before=_one),
+    "triggerer-pause": Disturbance(_pause, before=_one),
+    "triggerers-kill": Disturbance(_kill, before=_two),
+    "triggerers-pause": Disturbance(_pause, before=_two),
+    "trigger-lost": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
+    "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
+    "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
     "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
 }

@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Plans trials, lets them take place side by side, and counts."""
+"""Plans trials, lets them take place side by side, and keeps what they came to."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ from random import Random
 from typing import Any
 
 from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings
-from tests.story.chaos.acts import ACTS, end_runs
-from tests.story.chaos.causes import Cause, Leg, Mode, cause
+from tests.story.chaos.acts import ACTS
+from tests.story.chaos.causes import Cause, Executor, Leg, Mode
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
 from tests.story.chaos.disturbances import DISTURBANCES, Disturbance
+from tests.story.chaos.ending import count_end, finish
+from tests.story.chaos.judge import judge
 from tests.story.chaos.slots import Slot
-from tests.story.chaos.trial import Trial, judge
+from tests.story.chaos.trial import ThrownAwayError, Trial
 
-__all__ = ["LEG", "Chaos", "Planned", "chaos"]
+__all__ = ["LEG", "Chaos", "Ground", "Planned", "chaos"]
 
-# Ten tasks that wait for each other's processes take half of the tasks that may run side by side.
+# Tasks that wait for each other's processes take half of the tasks that may run side by side.
 CROWDS = 2
 LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
 
@@ -48,6 +50,28 @@ class Planned:
     mode: Mode
     numbers: tuple[int, ...]
     stock: bool = False
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where the trials take place.
+
+    :param directory: for everything; it must exist.
+    :param slots: trials side by side.
+    :param parallelism: tasks side by side.
+    :param executor: of Airflow.
+    :param schedulers: how many.
+    :param stock: with the Dags of the stock Databricks provider's operator.
+    :param package: a directory with the sources of this package; None for those that are installed.
+    """
+
+    directory: Path
+    slots: int = 4
+    parallelism: int = 16
+    executor: Executor = "LocalExecutor"
+    schedulers: int = 1
+    stock: bool = False
+    package: Path | None = None
 
 
 class Chaos:
@@ -66,36 +90,16 @@ class Chaos:
         for slot in slots:
             self._free.put(slot)
 
-    def run(self, plan: Iterable[Planned]) -> list[dict[str, Any]]:
-        """Make all trials and return one record for each."""
-        planned = list(plan)
+    def run(self, plan: Iterable[Planned]) -> Iterator[dict[str, Any]]:
+        """Make all trials and give one record for each, as they end."""
+        planned = [p for p in plan if self.airflow.settings.executor in p.cause.executors]
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
-        trials: list[Trial] = []
-        for stock in sorted({p.stock for p, _ in solo}):
-            self._measure(stock)
-            mine = [one for one in solo if one[0].stock == stock]
-            for is_crowd in (False, True):
-                jobs = [one for one in mine if (one[0].cause.shape == "mapped") == is_crowd]
-                with ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots)) as pool:
-                    trials += pool.map(self._solo, jobs)
+        for is_crowd in (False, True):
+            jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
+            with ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots)) as pool:
+                yield from pool.map(self._solo, jobs)
         for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
-            trials += self._shared([p for p in planned if p.cause.key == key])
-        return [self._record(trial) for trial in trials]
-
-    def _measure(self, stock: bool) -> None:
-        """Count the requests of an undisturbed launch; the first makes directories that the second finds."""
-        slot = self.slots[0]
-        for number in (1, 2):
-            slot.reset()
-            trial = self._trial(Planned(cause("clear-finished"), "sync", (), stock), -number, slot)
-            trial.start()
-            trial.wait_until_waiting()
-            end_runs(trial)
-            paths = [request.path for request in slot.air.requests()]
-        submit = next(n for n, path in enumerate(paths) if path.endswith("/runs/submit"))
-        for one in self.slots:
-            one.launch_requests = submit + 2
-        _say(f"the requests of a launch: {', '.join(paths[: submit + 2])}")
+            yield from self._shared([p for p in planned if p.cause.key == key])
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -103,7 +107,7 @@ class Chaos:
             planned.cause, planned.mode, LEG, number, slot, self.airflow, Random(name), stock=planned.stock
         )
 
-    def _solo(self, job: tuple[Planned, int]) -> Trial:
+    def _solo(self, job: tuple[Planned, int]) -> dict[str, Any]:
         planned, number = job
         slot = self._free.get()
         try:
@@ -111,12 +115,12 @@ class Chaos:
             trial = self._trial(planned, number, slot)
             with _watched(trial):
                 ACTS[planned.cause.key](trial)
-                trial.wait_for_end()
-            return trial
+                finish(trial)
+            return _report(trial)
         finally:
             self._free.put(slot)
 
-    def _shared(self, planned: list[Planned]) -> list[Trial]:
+    def _shared(self, planned: list[Planned]) -> list[dict[str, Any]]:
         """Let all trials of a cause wait, hurt Airflow once, and let them end."""
         disturbance = DISTURBANCES[planned[0].cause.key]
         for slot in self.slots:
@@ -125,119 +129,132 @@ class Chaos:
         trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
         disturbance.before(self.airflow, trials)
         with ThreadPoolExecutor(len(trials)) as pool:
-            list(pool.map(lambda trial: _until_reached(trial, disturbance), trials))
+            list(pool.map(lambda trial: _reach(trial, disturbance), trials))
             try:
-                disturbance.act(self.airflow, trials)
-                self.airflow.wait_until_healthy()
+                self._disturb(disturbance, trials)
             finally:
-                list(pool.map(lambda trial: _until_end(trial, disturbance), trials))
-        self.airflow.triggerers[1].stop()
-        return trials
+                self.airflow.triggerers[0].start()
+                list(pool.map(_end, trials))
+        return [_report(trial) for trial in trials]
 
-    def _record(self, trial: Trial) -> dict[str, Any]:
-        """Count once more, now that much time has passed: a late duplicate must not be missed."""
-        # What may stay alive ends with the server, which an outage of a later trial stops.
-        return _verdict(trial) if trial.expected.alive else _result(trial)
+    def _disturb(self, disturbance: Disturbance, trials: list[Trial]) -> None:
+        try:
+            disturbance.act(self.airflow, trials)
+            self.airflow.wait_until_healthy()
+        except Exception as error:  # noqa: BLE001 - without the disturbance no trial of it says anything
+            for trial in trials:
+                trial.observed.thrown = trial.observed.thrown or f"{type(error).__name__}: {error}"[:300]
 
 
-def _until_reached(trial: Trial, disturbance: Disturbance) -> None:
-    with _watched(trial, say=False):
+def _reach(trial: Trial, disturbance: Disturbance) -> None:
+    with _watched(trial):
         trial.start()
         disturbance.reach(trial)
 
 
-def _until_end(trial: Trial, disturbance: Disturbance) -> None:
-    if not trial.observed.error:
-        with _watched(trial):
-            disturbance.end(trial)
+def _end(trial: Trial) -> None:
+    if trial.observed.error or trial.observed.thrown:
+        _abandon(trial)
+        return
+    with _watched(trial):
+        finish(trial)
 
 
 @contextmanager
-def _watched(trial: Trial, say: bool = True) -> Iterator[None]:
+def _watched(trial: Trial) -> Iterator[None]:
     """Keep what goes wrong in a trial as its result, and leave nothing of it running."""
-    began = time.monotonic()
     try:
         yield
+    except ThrownAwayError as error:
+        trial.observed.thrown = str(error)
+        _abandon(trial)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the trial's result
         trial.observed.error = f"{type(error).__name__}: {error}"[:600]
+        with suppress(Exception):
+            trial.count_alive()
+            count_end(trial)
         _abandon(trial)
-    if say or trial.observed.error:
-        verdict = {name: count for name, count in _result(trial).items() if name in _FAULTS and count}
-        _say(f"{trial.name}: {verdict or 'as expected'} in {time.monotonic() - began:.0f} s {trial.observed}")
-        if verdict:
-            _show_logs(trial)
 
 
 def _abandon(trial: Trial) -> None:
-    try:
+    with suppress(Exception):  # it is the trial's result already
+        trial.slot.air.clear_faults()
         trial.airflow.client.mark_run(trial.key.dag_id, trial.name, "failed")
-    except Exception as error:  # noqa: BLE001 - it is the trial's result already
-        _say(f"{trial.name}: {error}")
+
+
+def _report(trial: Trial) -> dict[str, Any]:
+    """Return the record of a trial, and say it."""
+    verdict = judge(trial.observed, trial.expected, len(trial.keys))
+    record = {
+        "cause": trial.cause.key,
+        "mode": trial.mode,
+        "leg": LEG,
+        "executor": trial.airflow.settings.executor,
+        "number": trial.number,
+        "stock": trial.stock,
+        **asdict(trial.observed),
+        **asdict(verdict),
+    }
+    _say(trial, "thrown away" if trial.observed.thrown else "clean" if verdict.is_clean else "BROKEN")
+    if not verdict.is_clean and not trial.observed.thrown:
+        _show_logs(trial)
+    return record
 
 
 def _show_logs(trial: Trial) -> None:
+    requests = [
+        f"{r.time:.2f} {r.method} {r.path[-40:]} {r.status} {r.fault}" for r in trial.slot.air.requests()
+    ]
+    sys.stdout.write("\n".join(one for one in requests if "/runs/" in one)[-4000:] + "\n")
     for key in trial.keys[:1]:
         for number in range(1, trial.observed.tries + 1):
             with suppress(Exception):
                 text = "\n".join(trial.airflow.client.log(key, number).splitlines()[-40:])
-                _say(f"{trial.name}, log of try {number}:\n{text}")
+                sys.stdout.write(f"--- {trial.name}, log of try {number}:\n{text}\n")
 
 
-_FAULTS = ("duplicates", "orphans", "wrong")
-
-
-def _result(trial: Trial) -> dict[str, Any]:
-    try:
-        trial.count()
-    except Exception as error:  # noqa: BLE001 - a trial that cannot be counted is a wrong one
-        trial.observed.error = trial.observed.error or f"{type(error).__name__}: {error}"[:600]
-    return _verdict(trial)
-
-
-def _verdict(trial: Trial) -> dict[str, Any]:
-    return {
-        "cause": trial.cause.key,
-        "mode": trial.mode,
-        "leg": LEG,
-        "number": trial.number,
-        "stock": trial.stock,
-        **asdict(trial.observed),
-        **judge(trial.observed, trial.expected, len(trial.keys)),
-    }
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+def _say(trial: Trial, how: str) -> None:
+    verdict = judge(trial.observed, trial.expected, len(trial.keys))
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {trial.name}: {how} {verdict} {trial.observed}\n")
     sys.stdout.flush()
 
 
 @contextmanager
-def chaos(
-    directory: Path, seed: int, slots: int = 8, parallelism: int = 20, stock: bool = False
-) -> Iterator[Chaos]:
+def chaos(ground: Ground, seed: int) -> Iterator[Chaos]:
     """Start Airflow and the slots.
 
-    :param directory: for everything; it must exist.
-    :param slots: trials side by side.
-    :param parallelism: tasks side by side.
-    :param stock: with the Dags of the stock Databricks provider's operator.
+    :param seed: of all that is random.
     """
-    places = [Slot(number, directory) for number in range(slots)]
+    directory = ground.directory
+    places = [Slot(number, directory) for number in range(ground.slots)]
     env = {name: value for place in places for name, value in place.connections.items()}
-    cluster = AirflowCluster(Settings(directory / "airflow", parallelism=parallelism, env=env))
-    dags = cluster.home / "dags"
+    settings = Settings(
+        directory / "airflow",
+        parallelism=ground.parallelism,
+        schedulers=ground.schedulers,
+        executor=ground.executor,
+        package=ground.package,
+        env=env,
+    )
+    cluster = AirflowCluster(settings)
     try:
-        dags.mkdir(parents=True)
+        (cluster.home / "dags").mkdir(parents=True)
+        shapes = ["stock"] if ground.stock else [*SHAPES]
         for place in places:
-            cluster.add_dag(f"slot_{place.number}", source(place.number, place.conn_id, str(place.code)))
-            if stock:
-                cluster.add_dag(f"stock_{place.number}", stock_source(place.number, f"stock_{place.number}"))
+            write = stock_source if ground.stock else source
+            if ground.stock:
+                place.put_stock_command()
+            cluster.add_dag(f"slot_{place.number}", write(place.number, *_place(place, ground.stock)))
         with cluster:
             for place in places:
-                for shape in (*SHAPES, *(["stock"] if stock else [])):
+                for shape in shapes:
                     for mode in ("sync", "deferrable"):
                         cluster.client.wait_dag(dag_id(shape, mode, place.number))
             yield Chaos(cluster, places, seed)
     finally:
         for place in places:
             place.stop()
+
+
+def _place(place: Slot, stock: bool) -> tuple[str, ...]:
+    return (f"stock_{place.number}",) if stock else (place.conn_id, str(place.code))

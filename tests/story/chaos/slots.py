@@ -14,25 +14,29 @@
 
 from __future__ import annotations
 
-import io
 import json
+import posixpath
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from airflow.providers.databricks_air.api.http.client import SyncClient
-from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.launch.storage import make_directory, parent, write_file
+import requests
+
 from databricks_air_local import LocalAirRuntime
+from databricks_air_local.remote import Recorded
 from tests.story.airflow_cluster import wait_for
 from tests.story.chaos.dags import STOCK_COMMAND
 
-__all__ = ["Slot"]
+__all__ = ["Slot", "experiment_of"]
+
+
+def experiment_of(run: dict[str, Any]) -> str:
+    """Return the experiment that a run was submitted for."""
+    return str(run["body"]["tasks"][0]["ai_runtime_task"]["experiment"]).rsplit("/", 1)[-1]
 
 
 class Slot:
     """A local AI Runtime of its own, on a port that stays.
-
-    ``launch_requests`` says how many requests a launch takes, the first look at the new run included.
 
     :param number: names it.
     :param directory: where its state is kept.
@@ -41,12 +45,10 @@ class Slot:
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
         self.conn_id = f"air_{number}"
-        self.launch_requests = 0
         self.code = directory / "code"
         self.code.mkdir(exist_ok=True)
         self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
         self.air.start()
-        self._put_command()
 
     @property
     def connections(self) -> dict[str, str]:
@@ -65,12 +67,18 @@ class Slot:
             f"AIRFLOW_CONN_STOCK_{self.number}": json.dumps(stock),
         }
 
-    def _put_command(self) -> None:
+    def put_stock_command(self) -> None:
         """Upload the file that the stock operator's run executes; ours uploads its own."""
-        client = SyncClient(TokenCredentials(self.air.url, self.air.token))
-        make_directory(client, parent(STOCK_COMMAND))
-        write_file(client, STOCK_COMMAND, lambda: io.BytesIO(b"true\n"))
-        client.close()
+        api, headers = f"{self.air.url}/api/2.0", {"Authorization": f"Bearer {self.air.token}"}
+        made = requests.post(
+            f"{api}/workspace/mkdirs",
+            json={"path": posixpath.dirname(STOCK_COMMAND)},
+            headers=headers,
+            timeout=60,
+        )
+        made.raise_for_status()
+        target = f"{api}/workspace-files/import-file/{quote(STOCK_COMMAND[1:], safe='')}?overwrite=true"
+        requests.post(target, data=b"true\n", headers=headers, timeout=60).raise_for_status()
 
     def reset(self) -> None:
         """Forget faults, behaviours and the journal; runs stay."""
@@ -88,16 +96,37 @@ class Slot:
 
     def runs(self, experiment: str) -> list[dict[str, Any]]:
         """Return the runs whose experiment begins with that name, oldest first."""
-        return [run for run in self.air.runs() if run["run_name"].startswith(experiment)]
+        return [run for run in self.air.runs() if experiment_of(run).startswith(experiment)]
 
-    def hold_request(self, skip: int, after: bool) -> None:
+    def hold(self, path: str, seconds: float, *, skip: int = 0) -> None:
+        """Do the work of one request at once, and answer it so many seconds later."""
+        self.air.add_fault(path, then="answer", delay=seconds, skip=skip)
+
+    def swallow(self, path: str, *, after: bool, skip: int = 0) -> None:
         """Never answer one request.
 
-        :param skip: how many requests pass before it.
         :param after: whether its work is done.
         """
-        self.air.add_fault("*", then="hang", skip=skip, after=after)
+        self.air.add_fault(path, then="hang", after=after, skip=skip)
 
-    def wait_for_held(self) -> None:
-        """Wait until a request is being held."""
-        wait_for(lambda: [r for r in self.air.requests() if r.fault == "hang"], "a request to be held")
+    def wait_for_fault(self, path: str = "*", after: int = 0) -> Recorded:
+        """Wait until a request has met a fault, and return it.
+
+        :param after: only one with a greater number.
+        """
+
+        def ask() -> Recorded | None:
+            return next((r for r in self.air.requests(path=path, after=after) if r.fault), None)
+
+        return wait_for(ask, f"a request to {path} to be disturbed", 120, every=0.05)
+
+    def is_held(self, request: Recorded) -> bool:
+        """Return whether the request has no answer yet."""
+        return not any(
+            r.status for r in self.air.requests(after=request.number - 1) if r.number == request.number
+        )
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest request."""
+        return max((one.number for one in self.air.requests()), default=0)

@@ -10,12 +10,12 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""One trial: one Dag run in one slot, something that happens to it, and the count afterwards."""
+"""One trial: one Dag run in one slot, something that happens to it, and the count."""
 
 from __future__ import annotations
 
-import signal
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -25,39 +25,26 @@ from tests.story.airflow_cluster import (
     TaskKey,
     TaskProcess,
     TaskView,
-    send,
     task_process,
     wait_for,
 )
 from tests.story.chaos.causes import Cause, Leg, Mode, Outcome
-from tests.story.chaos.dags import dag_id
+from tests.story.chaos.dags import INDICES, dag_id
+from tests.story.chaos.judge import Observed
+from tests.story.chaos.ledger import Ledger
 from tests.story.chaos.slots import Slot
 
-__all__ = ["Observed", "Trial", "judge"]
+__all__ = ["ThrownAwayError", "Trial"]
 
 WAITING = frozenset({"running", "deferred"})
+# Seconds in which nothing may change before anything is counted; more, where somebody may yet end a run that
+# nobody follows: a triggerer that starts, a heartbeat, a cancel that is sent again.
+QUIET = 7.0
+LATE = 35.0
 
 
-@dataclass
-class Observed:
-    """What a trial came to.
-
-    :param runs: runs created.
-    :param alive: runs that were alive when everything was over.
-    :param cancelled: runs that ended cancelled.
-    :param task: final state of the task, or of all mapped ones together.
-    :param tries: the task's last try.
-    :param results: full results in XCom that belong to the newest run.
-    :param error: why the trial could not be finished.
-    """
-
-    runs: int = 0
-    alive: int = 0
-    cancelled: int = 0
-    task: str | None = None
-    tries: int = 0
-    results: int = 0
-    error: str = ""
+class ThrownAwayError(Exception):
+    """What should have hurt the task did not: the trial says nothing."""
 
 
 @dataclass
@@ -79,6 +66,8 @@ class Trial:
     random: Random
     stock: bool = False
     observed: Observed = field(default_factory=Observed)
+    said: dict[int, int] = field(default_factory=dict)
+    settled: bool = False
 
     @property
     def name(self) -> str:
@@ -93,19 +82,26 @@ class Trial:
         return TaskKey(dag_id(shape, self.mode, self.slot.number), self.name, "train")
 
     @property
+    def keys(self) -> list[TaskKey]:
+        """The task instance, or all the mapped ones."""
+        if self.cause.shape != "mapped":
+            return [self.key]
+        return [TaskKey(self.key.dag_id, self.name, "train", index) for index in range(INDICES)]
+
+    @property
     def expected(self) -> Outcome:
         """What must happen."""
         return self.cause.expected(self.mode, self.leg)
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
-        """The runs of this trial, oldest first."""
-        return self.slot.runs(self.name)
+    def ledger(self) -> Ledger:
+        """The workspace's record of this trial."""
+        return Ledger(self.slot, self.name)
 
     @property
-    def alive(self) -> list[dict[str, Any]]:
-        """The runs of this trial that have not ended."""
-        return [run for run in self.runs if run["alive"]]
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs of this trial, oldest first."""
+        return self.ledger.runs
 
     @property
     def view(self) -> TaskView:
@@ -127,10 +123,34 @@ class Trial:
         code = self.slot.code / self.name
         code.mkdir(exist_ok=True)
         (code / "train.py").write_text(f"print({self.name!r})\n")
+        self.write_config("command: 'true'\n")
         self.airflow.client.trigger(self.key.dag_id, self.name)
 
+    def write_config(self, more: str) -> None:
+        """Write the configuration file that the shape ``file`` reads."""
+        text = (
+            f"experiment_name: {self.name}\nmax_retries: 0\n"
+            "compute:\n  accelerator_type: GPU_1xA10\n  num_accelerators: 1\n"
+        )
+        (self.slot.code / f"{self.name}.yaml").write_text(text + more)
+
+    def throw_away(self, why: str) -> None:
+        """End the trial without counting it.
+
+        :raises ThrownAwayError: always.
+        """
+        raise ThrownAwayError(why)
+
+    def verify(self, hurt: bool, why: str) -> None:
+        """Throw the trial away unless what should have hurt it did.
+
+        :raises ThrownAwayError: if it did not.
+        """
+        if not hurt:
+            self.throw_away(why)
+
     def wait_until_waiting(self, run: int = 1, than: int = 0) -> None:
-        """Wait until the task waits for its run.
+        """Wait until the task waits for its run, and somebody is seen to ask for it.
 
         :param run: how many runs must have been created by then.
         :param than: the try must be later than this one.
@@ -142,114 +162,93 @@ class Trial:
             return view.state == state and view.try_number > than and len(self.runs) >= run
 
         what = f"{self.name} to be {state} with run {run}, in a try after {than}"
-        wait_for(ask, f"{what}; {self.describe()}")
+        wait_for(ask, f"{what}; {self.describe()}", 150)
         # The launch has looked at the run as well: only a look from now on shows that somebody follows it.
-        last = max((one.number for one in self.slot.air.requests()), default=0)
+        last = self.slot.last_number
 
         def is_watched() -> bool:
             looks = self.slot.air.requests("GET", "*/jobs/runs/get", after=last)
             newest = str(self.runs[-1]["run_id"])
-            # The trigger of the stock operator names it where no journal looks.
-            return any(self.stock or newest in look.query.get("run_id", []) for look in looks)
+            return any(newest in look.query.get("run_id", []) for look in looks)
 
-        wait_for(is_watched, f"a look at the newest run; {self.describe()}")
+        wait_for(is_watched, f"a look at the newest run; {self.describe()}", 90)
 
     def process(self) -> TaskProcess:
         """Return the processes of the running task."""
         return task_process(self.airflow.client, self.key)
 
-    def kill(self) -> None:
-        """SIGKILL the process that runs the task."""
-        send(self.process().pid, signal.SIGKILL)
+    def say(self) -> None:
+        """Let every living run print a line that no other line is equal to."""
+        for run_id in self.ledger.alive:
+            self.said[run_id] = self.said.get(run_id, 0) + 1
+            self.slot.air.log(run_id, f"{self.line_of(run_id)}{self.said[run_id]:03d}.")
 
-    def release(self) -> None:
-        """Let all living runs of the trial succeed."""
-        for run in self.alive:
-            self.slot.air.release(run["run_id"])
-
-    def wait_for_try(self, than: int, states: frozenset[str] = WAITING | FINISHED) -> TaskView:
-        """Wait for a try after *than*."""
-
-        def ask() -> TaskView | None:
-            view = self.view
-            return view if view.try_number > than and view.state in states else None
-
-        return wait_for(ask, f"{self.name} to be tried again after try {than}; {self.describe()}", 240)
+    def line_of(self, run_id: int) -> str:
+        """Return what each line of a run begins with."""
+        return f"{self.name} run {run_id} line "
 
     def wait_for_dag_run(self, state: str) -> None:
         """Wait for the Dag run's end: what is cleared before that is never scheduled."""
         client = self.airflow.client
         wait_for(lambda: client.run_state(self.key.dag_id, self.name) == state, f"{self.name} to be {state}")
 
-    def wait_for_end(self) -> None:
-        """Wait until the task is over and its runs have ended, as far as they do."""
-        for key in self.keys:
-            self.airflow.client.wait_task(key, FINISHED, 300)
-        try:
-            wait_for(lambda: not self.alive, "the runs to end", 20 if self.expected.alive else 60)
-        except TimeoutError:
-            return  # an orphan, which the count shows
+    def settle(self, patience: float = 150.0) -> None:
+        """Wait until nothing changes any more, and count runs before anything of the trial is touched.
 
-    def count(self) -> Observed:
-        """Count runs, task and XCom, now that it is over."""
-        seen, runs = self.observed, self.runs
-        seen.runs, seen.alive = len(runs), len(self.alive)
-        seen.cancelled = sum(run["state"].get("result_state") == "CANCELED" for run in runs)
-        views = [(key, self.airflow.client.task(key)) for key in self.keys]
-        states = {str(view.state) for _, view in views}
-        seen.task = states.pop() if len(states) == 1 else "mixed"
-        seen.tries = max(view.try_number for _, view in views)
-        own = {
-            key.map_index: runs if key.map_index < 0 else self._of_index(key.map_index) for key, _ in views
-        }
-        seen.results = sum(self._has_result(key, own[key.map_index]) for key, _ in views)
-        return seen
+        :param patience: seconds for the task to be where the row says; it is counted all the same afterwards.
+        """
+        began = since = time.monotonic()
+        last: object = None
+        while time.monotonic() - began < patience:
+            now = self._snapshot()
+            if now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since > self._quiet() and self._is_settled():
+                break
+            time.sleep(0.7)
+        self.count_alive()
+
+    def _quiet(self) -> float:
+        ledger = self.ledger
+        is_over = all(view.state in FINISHED for view in self.views)
+        unowned = set(ledger.alive) - ledger.asked_to_end if is_over else ledger.unfollowed
+        return LATE if unowned and not self.expected.gap else QUIET
+
+    def _snapshot(self) -> object:
+        views = tuple((view.state, view.try_number) for view in self.views)
+        runs = tuple((run["run_id"], run["alive"]) for run in self.runs)
+        return views, runs, tuple(sorted(self.ledger.asked_to_end))
+
+    def _is_settled(self) -> bool:
+        views, expected = self.views, self.expected
+        if all(view.state in FINISHED for view in views):
+            return True
+        if not all(view.state in WAITING | FINISHED for view in views) or expected.task in {
+            "failed",
+            "skipped",
+        }:
+            return False
+        alive = self.ledger.alive
+        is_there = (
+            max(view.try_number for view in views) >= expected.tries and len(self.runs) >= expected.runs
+        )
+        return bool(is_there and alive and alive[-1] in self.ledger.followed())
+
+    def count_alive(self) -> None:
+        """Count what is alive, and of that what nobody follows; the first time only."""
+        seen, ledger = self.observed, self.ledger
+        if self.settled:
+            return
+        self.settled = True
+        seen.runs, seen.alive = (
+            len(ledger.runs),
+            len([r for r in ledger.alive if r not in ledger.asked_to_end]),
+        )
+        seen.unfollowed = len(ledger.unfollowed)
+        if all(view.state in FINISHED for view in self.views):
+            seen.unfollowed = seen.alive  # nobody follows them for a task that is over
 
     def describe(self) -> str:
         """Return what is known of the trial, for errors."""
         runs = [f"{run['run_id']}:{run['state']['life_cycle_state']}" for run in self.runs]
         return f"dag {self.key.dag_id}, runs {runs}"
-
-    @property
-    def keys(self) -> list[TaskKey]:
-        """The task instance, or all the mapped ones."""
-        if self.cause.shape != "mapped":
-            return [self.key]
-        return [TaskKey(self.key.dag_id, self.name, "train", index) for index in range(10)]
-
-    def _of_index(self, index: int) -> list[dict[str, Any]]:
-        return [run for run in self.runs if run["run_name"] == f"{self.name}-{index}"]
-
-    def _has_result(self, key: TaskKey, runs: list[dict[str, Any]]) -> bool:
-        if not runs:
-            return False
-        if self.stock:
-            # The stock operator returns nothing; it pushes the run's id.
-            return bool(self.airflow.client.xcom(key, "run_id") == runs[-1]["run_id"])
-        value = self.airflow.client.xcom(key) or {}
-        full = value.get("state") == "SUCCESS" and value.get("mlflow_run_id")
-        return bool(full and value["run_id"] == runs[-1]["run_id"])
-
-
-def judge(observed: Observed, expected: Outcome, mapped: int = 1) -> dict[str, int]:
-    """Return what is wrong: ``duplicates``, ``orphans`` and ``wrong`` outcomes.
-
-    :param mapped: task instances of the trial.
-    """
-    closed = expected.luck and observed.alive < expected.alive
-    want = {
-        "task": expected.task,
-        "results": mapped if expected.result else 0,
-        "cancelled": expected.cancelled + (expected.alive - observed.alive if closed else 0),
-    }
-    got = {name: value for name, value in asdict(observed).items() if name in want}
-    return {
-        "duplicates": max(0, observed.runs - expected.runs),
-        "orphans": max(0, observed.alive - expected.alive),
-        "wrong": int(
-            bool(observed.error)
-            or got != want
-            or observed.runs < expected.runs
-            or (observed.alive < expected.alive and not closed)
-        ),
-    }

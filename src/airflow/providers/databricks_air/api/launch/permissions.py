@@ -112,6 +112,11 @@ class LateGrant:
         self._run_id = run_id
         self._entries = entries
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether access is still to be granted."""
+        return bool(self._entries)
+
     def poll(self, experiment_id: str, *, is_over: bool) -> Generator[Call[Any], Any, str]:
         """Grant if it is time to; return a warning, once, when nothing will come of it.
 

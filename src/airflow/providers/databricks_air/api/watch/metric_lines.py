@@ -30,14 +30,15 @@ TIMEOUT = 30.0
 class MetricLines:
     """Says what the metrics are, when they have changed.
 
-    :param interval: seconds between two looks; None for no looks.
+    :param interval: seconds between two looks.
     :param now: returns epoch seconds.
     """
 
-    def __init__(self, interval: float | None, now: Callable[[], float]) -> None:
+    def __init__(self, interval: float, now: Callable[[], float]) -> None:
         self._interval = interval
         self._now = now
-        self._next = 0.0
+        self.due_at = 0.0
+        """Epoch seconds of the next look."""
         self._said = ""
 
     def poll(self, mlflow_run_id: str) -> Generator[Call[Any], Any, str]:
@@ -45,9 +46,9 @@ class MetricLines:
 
         :param mlflow_run_id: id of the MLflow run; empty while there is none.
         """
-        if self._interval is None or not mlflow_run_id or self._now() < self._next:
+        if not mlflow_run_id or self._now() < self.due_at:
             return ""
-        self._next = self._now() + self._interval
+        self.due_at = self._now() + self._interval
         try:
             run: MlflowRun = yield mlflow_run(mlflow_run_id).once(timeout=TIMEOUT)
         except ApiError:
