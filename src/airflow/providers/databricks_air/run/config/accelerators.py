@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from airflow.providers.databricks_air.run.older.names import ACCELERATOR_MODELS
+from airflow.providers.databricks_air.run.config.older_names import ACCELERATOR_MODELS
 
 __all__ = ["ACCELERATORS", "AcceleratorType", "model_of", "shape_for"]
 

@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow.providers.databricks_air.run.config.model import PRESENCE
+from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
 from airflow.providers.databricks_air.run.config.relations import Apart
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.config.schema_fields import SchemaField, root
 from airflow.providers.databricks_air.run.document.bases import BASES, BASES_TEXT
-from airflow.providers.databricks_air.run.older.names import OlderName, older_names
 
 __all__ = ["json_schema"]
 

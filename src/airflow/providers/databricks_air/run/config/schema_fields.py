@@ -24,11 +24,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
+from airflow.providers.databricks_air.run.config.older_names import older_names
 from airflow.providers.databricks_air.run.config.rules import nearest
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.document.paths import FieldPath, parse_path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
-from airflow.providers.databricks_air.run.older.names import older_names
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

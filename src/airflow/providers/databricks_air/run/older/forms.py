@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
 from airflow.providers.databricks_air.run.config.rules import as_text
 from airflow.providers.databricks_air.run.document.bases import read_file
 from airflow.providers.databricks_air.run.document.display import show
@@ -31,7 +32,6 @@ from airflow.providers.databricks_air.run.document.nodes import (
 from airflow.providers.databricks_air.run.document.paths import FieldPath, path_text
 from airflow.providers.databricks_air.run.document.reader import read_yaml
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
-from airflow.providers.databricks_air.run.older.names import OlderName, older_names
 
 __all__ = ["Modern", "inline_requirements", "modernise"]
 
