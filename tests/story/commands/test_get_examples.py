@@ -164,7 +164,7 @@ def test_a_backend_that_refuses(commands: Commands) -> None:
     assert (error["code"], error["kind"], error["retryable"]) == ("INTERNAL_ERROR", "TRANSIENT", True)
 
 
-@pytest.mark.parametrize(("token", "code"), [("dapi-wrong", "UNAUTHENTICATED")])
+@pytest.mark.parametrize(("token", "code"), [("dapi-wrong", "PERMISSION_DENIED")])
 def test_a_refused_sign_in(commands: Commands, token: str, code: str) -> None:
     """A token that is refused is an error envelope, and the token is in no output."""
     done = commands.run("get", "5", "-o", "json", status=1, DATABRICKS_TOKEN=token)

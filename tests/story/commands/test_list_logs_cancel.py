@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_the_run_alone(commands: Commands) -> None:
     watching.until("[L/c]")
     watching.write("\n")
     assert watching.end() == 130
-    (number,) = commands.air.runs_alive()
+    (number,) = commands.air.runs_alive
     assert f"Run {number} goes on" in watching.seen
 
 
@@ -177,7 +177,7 @@ def test_cancel_all_asks(commands: Commands) -> None:
     asking.until("[y/N]")
     asking.write("n\n")
     assert asking.end() == 1
-    assert {str(number) for number in commands.air.runs_alive()} == live
+    assert {str(number) for number in commands.air.runs_alive} == live
     data = commands.run("cancel", "--all", "--yes", "-o", "json").data
     assert (set(data["cancelled"]), data["all"]) == (live, True)
     for number in live:
@@ -199,7 +199,7 @@ def test_register_image(commands: Commands) -> None:
     assert (data["docker_image_url"], data["state"]) == ("docker.io/me/train:1", "AVAILABLE")
     assert re.fullmatch(r"[0-9a-f]{64}", data["manifest_sha256"])
     (sent,) = commands.air.requests("POST", "*/images")
-    assert sent.json["credentials_scope"] == "my_scope"
+    assert sent.json()["credentials_scope"] == "my_scope"
     assert re.search(r"^State +AVAILABLE", commands.run("register-image", "me/train:1").out, re.MULTILINE)
 
 

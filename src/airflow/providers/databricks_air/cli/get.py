@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.api.runs.owner import task_of
 from airflow.providers.databricks_air.cli.envelope import CommandError
 from airflow.providers.databricks_air.cli.output import (
     add_output_option,
@@ -118,6 +119,8 @@ def _fields(to: Console, description: RunDescription, data: dict[str, Any]) -> I
             yield name, value
     if data["sweep"]:
         yield "Sweep", _sweep(data["sweep"])
+    if owner := data["owner"]:
+        yield "Airflow task", f"{task_of(owner)}, run {owner.get('run_id')}, try {owner.get('try_number')}"
 
 
 def _sweep(counts: dict[str, int]) -> str:
