@@ -42,6 +42,7 @@ from airflow.providers.databricks_air.lifecycle.waiting import LogChoice, follow
 from airflow.providers.databricks_air.lifecycle.worker import Worker
 from airflow.providers.databricks_air.links.air import AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
+from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
 from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
 from airflow.providers.databricks_air.run.outcome.result import run_result
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["AirCancelRunOperator", "AirRunOperator"]
+__all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
 
 # How often a trigger that was lost is replaced before the worker watches by itself.
 TRIGGERS_LOST = 3
