@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -111,6 +112,8 @@ def go_on_alone(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # Airflow 3 forbids its tasks the database, and would fail in a fresh process that sets it up.
+            env={**os.environ, "_AIRFLOW__AS_LIBRARY": "1"},
         )
         if process.stdin is not None:
             process.stdin.write(json.dumps(order).encode())

@@ -39,7 +39,7 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.cancel import ask_for_end, go_on_alone
-from airflow.providers.databricks_air.lifecycle.record import Memory, TaskGoneError, known_run
+from airflow.providers.databricks_air.lifecycle.record import RUN_ID_KEY, Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.lifecycle.verdict import USER_STATES, RunPolicy, Verdict, judge_worker
 from airflow.providers.databricks_air.run.errors import AirError
 from airflow.providers.databricks_air.version_compat import (
@@ -50,6 +50,7 @@ from airflow.providers.databricks_air.version_compat import (
     Seen,
     ask_own_state,
     dag_run_row,
+    read_own_xcom,
     state_store,
 )
 
@@ -210,6 +211,9 @@ class Worker:
         """Decide and act; called in the main thread, between any two instructions of the task."""
         ends = time.monotonic() + KILL_SECONDS
         self.is_killed = True
+        if self._is_settled:
+            # Nothing to decide; and what is being told to Airflow just now must not break off in the middle.
+            return
         self.client.halt()
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
         seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
@@ -274,8 +278,8 @@ class Worker:
         """Ask for the state of this very task instance, which may have a successor of the same name.
 
         Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
-        is kept under the id of ours tells them apart; after a clear it would, too, so with ``on_clear="adopt"``
-        the name has to do.
+        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
+        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
         """
         seen = ask_own_state(self._ti, self._row)
         is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
@@ -283,8 +287,12 @@ class Worker:
             try:
                 self._memory.keep()
             except TaskGoneError:
-                return GONE
+                return seen if self._is_announced() else GONE
         return seen
+
+    def _is_announced(self) -> bool:
+        """Whether the task instance of our name still shows our run."""
+        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
