@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "tests/system/databricks_air"
+EXAMPLES = Path(__file__).resolve().parent.parent / "src/airflow_provider_databricks_air/example_dags"
 DAG_ID = "example_air_run"
 CONNECTION = "AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT"
 GRACE = 5.0  # seconds that a process gets to end by itself, for each signal

@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.hooks.air import credentials_from
 from airflow.providers.databricks_air.run import load_run_config
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "tests/system/databricks_air"
+EXAMPLES = ROOT / "src/airflow_provider_databricks_air/example_dags"
 BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n(?: +:\w.*\n)*\n((?:\1 {2,}.*\n|\n)+)", re.MULTILINE)
 CONNECTION = re.compile(r"AIRFLOW_CONN_\w+='(\{.*?\})'", re.DOTALL)
 TARGET = re.compile(r"\bmake ([a-z-]+)")

@@ -83,11 +83,9 @@ def test_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
 
 def test_wheel_holds_every_source_file(wheel: Path) -> None:
     """No module, no data file and not the typing marker is left behind, and no byte code comes along."""
-    examples = ROOT / "src" / COMMANDS / "example_dags"
     expected = {
         str(path.relative_to(ROOT / "src"))
-        for folder in (ROOT / "src", examples)
-        for path in folder.glob("**/*")
+        for path in (ROOT / "src").glob("**/*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith(METADATA)}

@@ -71,6 +71,20 @@ class Pace:
         delay = min(self.interval, max(FIRST, now - self._changed_at))
         return min(delay, self._due_at - now) if self._due_at else delay
 
+    def age(self, now: float) -> float:
+        """Return the seconds since the last change.
+
+        :param now: epoch seconds.
+        """
+        return now - self._changed_at
+
+    def restart(self, now: float) -> None:
+        """Look closely again: a change is likely.
+
+        :param now: epoch seconds.
+        """
+        self._changed_at = now
+
     @property
     def gap(self) -> float:
         """The seconds from a look to the next one that somebody asks for out of turn."""

@@ -37,7 +37,7 @@ from airflow.providers.databricks_air.run.logs.lines import LogLine
 from airflow.providers.databricks_air.run.outcome.narration import Narrator
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["LineSource", "Look", "Step", "Steps", "Watch", "look_at"]
+__all__ = ["LineSource", "Look", "Step", "Steps", "Watch", "look_at", "send", "throw"]
 
 # A deadline that has passed must not become a tight loop.
 SHORTEST_WAIT = 0.1
@@ -87,6 +87,22 @@ def look_at(run_id: int) -> Call[Run]:
 
 Step: TypeAlias = Call[Any] | Look | Event
 Steps: TypeAlias = Generator[Step, Any, None]
+
+
+def send(steps: Steps, answer: Any) -> Step | None:
+    """Give a watch what it asked for; return what it wants next, None at its end."""
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return None
+
+
+def throw(steps: Steps, error: ApiError) -> Step | None:
+    """Tell a watch that its call failed; return what it wants next, None at its end."""
+    try:
+        return steps.throw(error)
+    except StopIteration:
+        return None
 
 
 class Watch:

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -29,7 +28,8 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch.events import Ended, Event, Lines, Said
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.api.watch.pace import Schedule
-from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Step, Steps, Watch, look_at
+from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
+from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["Ended", "Event", "Lines", "Said", "WatchPlan", "awatch", "watch"]
 
@@ -64,7 +64,7 @@ def watch(
     while step is not None:
         if not isinstance(step, Call | Look):
             yield step
-            step = _send(steps, None)
+            step = send(steps, None)
             continue
         try:
             answer = perform(step)
@@ -72,9 +72,9 @@ def watch(
             if renew and isinstance(error, AuthError):
                 client.credentials = renew()
             schedule.hold(error.retry_after)
-            step = _throw(steps, error)
+            step = throw(steps, error)
         else:
-            step = _send(steps, answer)
+            step = send(steps, answer)
 
 
 async def awatch(
@@ -85,42 +85,11 @@ async def awatch(
     renew: Callable[[], Awaitable[Credentials]] | None = None,
 ) -> AsyncIterator[Event]:
     """Follow a run from the running event loop; parameters as for ``watch``."""
-    schedule = Schedule(plan.polling_interval)
 
-    async def perform(wanted: Call[Any] | Look) -> Any:
-        if isinstance(wanted, Call):
-            return await client.perform(wanted)
-        wait, is_due = schedule.plan(wanted)
-        await asyncio.sleep(wait)
-        return schedule.seen(await client.perform(look_at(plan.run_id))) if is_due else None
+    async def fresh() -> None:
+        if renew is not None:
+            client.credentials = await renew()
 
-    steps = Watch(plan, stream).steps()
-    step = next(steps, None)
-    while step is not None:
-        if not isinstance(step, Call | Look):
-            yield step
-            step = _send(steps, None)
-            continue
-        try:
-            answer = await perform(step)
-        except ApiError as error:
-            if renew and isinstance(error, AuthError):
-                client.credentials = await renew()
-            schedule.hold(error.retry_after)
-            step = _throw(steps, error)
-        else:
-            step = _send(steps, answer)
-
-
-def _send(steps: Steps, answer: Any) -> Step | None:
-    try:
-        return steps.send(answer)
-    except StopIteration:
-        return None
-
-
-def _throw(steps: Steps, error: ApiError) -> Step | None:
-    try:
-        return steps.throw(error)
-    except StopIteration:
-        return None
+    watcher = Watcher(client, renew=fresh if renew else None)
+    async for event in watcher.follow(plan, stream=stream):
+        yield event
