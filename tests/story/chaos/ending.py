@@ -67,7 +67,8 @@ def count_end(trial: Trial) -> None:
     views = [(key, trial.airflow.client.task(key)) for key in trial.keys]
     states = {str(view.state) for _, view in views}
     seen.runs, seen.left = len(ledger.runs), len(ledger.alive)
-    seen.cancels = len(ledger.asked_to_end)
+    # Asking for the end of a run that has ended already does nothing.
+    seen.cancels = sum(run["state"].get("result_state") == "CANCELED" for run in ledger.runs)
     seen.task = states.pop() if len(states) == 1 else "mixed"
     seen.tries = max(view.try_number for _, view in views)
     seen.results = sum(_has_result(trial, key) for key, _ in views)
