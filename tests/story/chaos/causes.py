@@ -100,6 +100,7 @@ class Cause:
     :param trials: how often it is tried in each mode.
     :param shape: the Dag that it is tried with, see ``dags.py``.
     :param shared: hurts the whole Airflow, so that its trials go through it together.
+    :param patience: seconds that Airflow may take until it tries the task again.
     :param executors: the executors that it can happen with.
     :param story: numbers of the trials that ``make test`` makes, too.
     """
@@ -113,6 +114,7 @@ class Cause:
     trials: int = 10
     shape: str = "plain"
     shared: bool = False
+    patience: float = 150.0
     executors: tuple[Executor, ...] = EXECUTORS
     story: tuple[int, ...] = ()
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["count_end", "end_followed", "finish"]
 
 
-def finish(trial: Trial, patience: float = 150.0) -> None:
+def finish(trial: Trial) -> None:
     """Settle, count, let the followed runs succeed, wait for the task's end, and count again."""
     trial.say()
-    trial.settle(patience)
+    trial.settle(trial.cause.patience)
     trial.say()
     end_followed(trial)
     count_end(trial)

@@ -283,7 +283,7 @@ _TRIGGERER = (
 
 _AIRFLOW = (
     Cause("scheduler-kill", "the scheduler is killed with all that runs below it", AIRFLOW, FOLLOWED,
-          modes=("sync",), shared=True, executors=("LocalExecutor",)),
+          modes=("sync",), shared=True, patience=400.0, executors=("LocalExecutor",)),
     Cause("database-restart", "Airflow's PostgreSQL is restarted", AIRFLOW, WATCHED_ON, shared=True),
     Cause(
         "api-outage",

@@ -33,12 +33,22 @@ from databricks_air_local import LocalAirRuntime
 NUMBERS = count()
 
 
+@dataclass(frozen=True)
 class Impatient(RetryRule):
-    """The rule of the package, but after four tries it gives up, however much time is left."""
+    """The rule of the package, but it waits for nothing, and gives up after four tries.
+
+    :param waits: the seconds that it would have waited.
+    """
+
+    waits: list[float] = field(default_factory=list)
 
     def delay(self, call: Call[Any], error: ApiError, tries: int, elapsed: float) -> float | None:
-        """Return the seconds to wait, as the rule says."""
-        return super().delay(call, error, tries, elapsed) if tries < 4 else None
+        """Note what the rule says, and do not wait."""
+        wait = super().delay(call, error, tries, elapsed) if tries < 4 else None
+        if wait is None:
+            return None
+        self.waits.append(wait)
+        return 0.0
 
 
 @dataclass
@@ -47,7 +57,7 @@ class Launcher:
 
     :param air: the server.
     :param code: the code directory.
-    :param waits: the seconds that the client was told to wait, instead of waiting.
+    :param waits: the seconds that the client would have waited.
     """
 
     air: LocalAirRuntime
@@ -57,9 +67,7 @@ class Launcher:
     @property
     def client(self) -> SyncClient:
         """A client that waits for nothing and gives up soon."""
-        return SyncClient(
-            TokenCredentials(self.air.url, self.air.token), rule=Impatient(), sleep=self.waits.append
-        )
+        return SyncClient(TokenCredentials(self.air.url, self.air.token), rule=Impatient(waits=self.waits))
 
     def config(self, **changes: Any) -> RunConfig:
         """Return a configuration whose launch sends every kind of request."""

@@ -14,17 +14,21 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.wire import Reply
+from databricks_air_local.http.exchange import reply
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 __all__ = ["Fault", "Faults"]
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 THEN = ("answer", "status", "reset", "garbage", "cut", "hang")
 
 
@@ -91,6 +95,13 @@ class Fault:
             raise ValueError(f"fault field 'then': {self.then!r} is not one of {', '.join(THEN)}")
         if not 100 <= self.status <= 599:
             raise ValueError(f"fault field 'status': {self.status} is not an HTTP status")
+        given: Mapping[Any, Any] = self.headers
+        for name, value in given.items():
+            text = str(value)
+            good = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            if not good or not isinstance(name, str) or not _HEADER.fullmatch(name) or not text.isprintable():
+                raise ValueError(f"fault field 'headers': {name!r}: {value!r} must be a line of text")
+        self.headers = {name: str(value) for name, value in self.headers.items()}
         for name, least in (("skip", 0), ("times", -1), ("delay", 0)):
             if not least <= getattr(self, name) < math.inf:
                 raise ValueError(f"fault field {name!r}: {getattr(self, name)} must be {least} or more")
@@ -99,14 +110,13 @@ class Fault:
         """Return whether a request is one of those it is about."""
         return self.method.upper() in {"*", method} and fnmatchcase(path, self.path)
 
-    def reply(self) -> Reply:
+    def answer(self) -> web.StreamResponse:
         """Return the answer of ``status`` and ``garbage``."""
         if self.then == "garbage":
-            return Reply(200, b'<html>\xff\xfe{"run_id": ', {"Content-Type": "application/json"})
+            return reply(b'<html>\xff\xfe{"run_id": ', headers={"Content-Type": "application/json"})
         if self.body is not None:
-            return Reply(self.status, self.body.encode(), {"Content-Type": "text/plain", **self.headers})
-        body = json.dumps({"error_code": self.error_code, "message": self.message}).encode()
-        return Reply(self.status, body, dict(self.headers))
+            return reply(self.body.encode(), self.status, {"Content-Type": "text/plain", **self.headers})
+        return reply({"error_code": self.error_code, "message": self.message}, self.status, self.headers)
 
 
 class Faults:

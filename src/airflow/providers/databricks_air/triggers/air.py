@@ -20,23 +20,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow.providers.databricks_air.api.http.client import AsyncClient
-from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan, awatch
+from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
+from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.endings import TIMED_OUT, tell
-from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill
-from airflow.providers.databricks_air.lifecycle.release import Release, cancel_for_good
+from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
+from airflow.providers.databricks_air.lifecycle.metrics import AirflowMeasure
+from airflow.providers.databricks_air.lifecycle.results import TIMED_OUT
 from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
+from airflow.providers.databricks_air.lifecycle.trigger_end import TriggerEnd
+from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill
+from airflow.providers.databricks_air.lifecycle.waiting import tell
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.credentials import Credentials
+    from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
-__all__ = ["OWNER_KEY", "AirRunTrigger"]
+__all__ = ["AirRunTrigger"]
 
-# The XCom in which the newest attempt says which run is its own; Airflow wipes it when an attempt begins.
-OWNER_KEY = "databricks_air_owner"
+MEASURE = AirflowMeasure()
 
 
 class AirRunTrigger(BaseTrigger):
@@ -44,7 +47,7 @@ class AirRunTrigger(BaseTrigger):
 
     :param run_id: id of the run.
     :param databricks_air_conn_id: the connection to the workspace.
-    :param polling_interval: seconds between two looks at the run's state.
+    :param polling_interval: the longest time that a change of the run's state may stay unnoticed, in seconds.
     :param deadline: epoch seconds at which the watch gives up; None for never.
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
     :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
@@ -79,7 +82,7 @@ class AirRunTrigger(BaseTrigger):
         self.log_nodes = log_nodes
         self.metrics_interval = metrics_interval
         self.experiment_access = experiment_access
-        self._client: AsyncClient | None = None
+        self._watcher: Watcher | None = None
         self._task_log = TaskLog(run_id, log_nodes, polling_interval)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -106,8 +109,11 @@ class AirRunTrigger(BaseTrigger):
             ended = await self._follow()
         except asyncio.CancelledError:
             self._task_log.hand_over()
-            if not TRIGGER_HAS_ON_KILL:
-                self._release().start()
+            if getattr(self, "task_instance", None) is None:
+                # `dags test`: nobody cancels again, and nobody else is there to end the run.
+                await asyncio.shield(self._end().start())
+            elif not TRIGGER_HAS_ON_KILL:
+                self._end().start()
             raise
         # Nothing may be awaited after the event: Airflow takes a trigger that lives on for a killed one.
         event = {
@@ -121,14 +127,20 @@ class AirRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task (Airflow 3.3 and later call this, and not only then)."""
-        await asyncio.shield(self._release().start())
+        await asyncio.shield(self._end().start())
 
     async def _follow(self) -> Ended:
-        hook = AirRuntimeHook(self.databricks_air_conn_id)
         try:
-            self._client = client = AsyncClient(await hook.aget_credentials())
+            async with SharedWatcher(self.databricks_air_conn_id, self._connect, MEASURE) as watcher:
+                self._watcher = watcher
+                return await self._follow_through(watcher)
         except AirConfigError as error:
             return Ended("denied", None, message=str(error))
+
+    async def _connect(self) -> Credentials:
+        return await AirRuntimeHook(self.databricks_air_conn_id).aget_credentials()
+
+    async def _follow_through(self, watcher: Watcher) -> Ended:
         stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
         plan = WatchPlan(
             self.run_id,
@@ -136,14 +148,16 @@ class AirRunTrigger(BaseTrigger):
             self.deadline,
             self.queue_timeout,
             self.metrics_interval,
-            host=await asyncio.to_thread(lambda: client.credentials.host),
+            host=watcher.host,
             experiment_access=self.experiment_access or (),
+            # The task looks again when it goes on.
+            is_relay=True,
         )
         try:
-            async for event in awatch(client, plan, stream=stream, renew=hook.aget_credentials):
+            async for event in watcher.follow(plan, stream=stream):
                 if isinstance(event, Ended):
                     if event.why in TIMED_OUT and self.kill_action == "cancel":
-                        await cancel_for_good(client, self.run_id, self.log)
+                        await cancel_for_good(watcher.client, self.run_id, self.log)
                     return event
                 if isinstance(event, Lines):
                     await self._task_log.print(event.lines)
@@ -151,17 +165,15 @@ class AirRunTrigger(BaseTrigger):
                     tell(self.log, event)
         finally:
             self._task_log.close()
-            await client.close()
         raise AssertionError("a watch ends with Ended")
 
-    def _release(self) -> Release:
-        credentials: Credentials | None = self._client.credentials if self._client else None
-        return Release(
+    def _end(self) -> TriggerEnd:
+        credentials: Credentials | None = self._watcher.client.credentials if self._watcher else None
+        return TriggerEnd(
             run_id=self.run_id,
             conn_id=self.databricks_air_conn_id,
             credentials=credentials,
             action=self.kill_action,
             on_clear=self.on_clear,
             ti=getattr(self, "task_instance", None),
-            owner_key=OWNER_KEY,
         )

@@ -94,3 +94,7 @@ class Call(Generic[T]):
         :param timeout: seconds for the only try; as before when None.
         """
         return replace(self, budget=0.0, timeout=self.timeout if timeout is None else timeout)
+
+    def hurried(self, seconds: float) -> Call[T]:
+        """Return the same call, whose next try has at most so many seconds, and always one tenth of one."""
+        return replace(self, timeout=min(self.timeout, max(seconds, 0.1)))

@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Performs calls: on a worker's threads, or in a triggerer's event loop. One retry rule serves both."""
+"""Sends calls: once for all who run in an event loop, and a face of it for those who do not."""
 
 from __future__ import annotations
 
@@ -18,124 +18,28 @@ import asyncio
 import contextlib
 import email.utils
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import TimeoutError as NotInTime
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode
 
-from airflow.providers.databricks_air.api.http.call import Answer, Call
+from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.credentials import Credentials
-from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError, error_from_answer
+from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError, ServiceError
+from airflow.providers.databricks_air.api.http.loop_thread import LoopThread
 from airflow.providers.databricks_air.api.http.retry import RetryRule
 
 if TYPE_CHECKING:
-    import aiohttp
-    import requests
+    from airflow.providers.databricks_air.api.http.transport import Transport
 
 __all__ = ["AsyncClient", "SyncClient"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-USER_AGENT = "airflow-provider-databricks-air"
-# Enough for the uploads of one launch side by side.
-MAX_CONNECTIONS = 16
-
-
-class SyncClient:
-    """Performs calls one at a time per thread; any number of threads may share it.
-
-    :param credentials: the workspace and who asks.
-    :param rule: when a failed call is sent again.
-    :param sleep: waits that many seconds.
-    """
-
-    def __init__(
-        self,
-        credentials: Credentials,
-        *,
-        rule: RetryRule | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.credentials = credentials
-        self._rule = rule or RetryRule()
-        self._sleep = sleep
-        self._session: requests.Session | None = None
-        self._halted = False
-        self.clock_offset = 0.0
-
-    @property
-    def session(self) -> requests.Session:
-        """The pooled connections, made on first use."""
-        if self._session is None:
-            import requests
-            from requests.adapters import HTTPAdapter
-
-            session = requests.Session()
-            # A netrc file must not replace the token of the connection.
-            session.auth = lambda request: request
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, pool_block=True))
-            self._session = session
-        return self._session
-
-    def perform(self, call: Call[T]) -> T:
-        """Send a call, again where the rule says so, and return what it reads from the answer.
-
-        :raises ApiError: when an error will not pass, or did not pass in the call's budget.
-        """
-        if self._halted:
-            raise ServiceError("not sent: the task is being ended", request=call.label)
-        started = time.monotonic()
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return self._send(call)
-            except ApiError as error:
-                wait = self._rule.delay(call, error, tries, time.monotonic() - started)
-                if wait is None:
-                    raise
-                _say_again(error, wait)
-                self._sleep(wait)
-
-    def halt(self) -> None:
-        """Begin no further call; one under way goes on, so that a submission learns its answer."""
-        self._halted = True
-
-    def _send(self, call: Call[T]) -> T:
-        import requests
-
-        opened = call.content() if call.content else None
-        try:
-            response = self.session.request(
-                call.method,
-                _url(self.credentials.host, call),
-                headers=_headers({} if call.url else self.credentials.headers(), call),
-                json=call.body,
-                data=opened,
-                timeout=(min(10.0, call.timeout), call.timeout),
-                allow_redirects=False,
-            )
-        except (requests.RequestException, OSError) as error:
-            raise _no_answer(call, error, self.credentials.host) from None
-        finally:
-            if opened is not None:
-                opened.close()
-        self._compare_clocks(response.headers.get("Date", ""))
-        return _read(call, Answer(response.status_code, response.headers, response.content))
-
-    def _compare_clocks(self, date: str) -> None:
-        """Keep how many seconds the server's clock is ahead of this machine's."""
-        with contextlib.suppress(TypeError, ValueError):
-            self.clock_offset = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
-
-    def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+# A call ends by its own limits; who waits for it from a signal handler does not rely on that.
+_GRACE = 2.0
 
 
 class AsyncClient:
@@ -148,101 +52,156 @@ class AsyncClient:
     def __init__(self, credentials: Credentials, *, rule: RetryRule | None = None) -> None:
         self.credentials = credentials
         self._rule = rule or RetryRule()
-        self._session: aiohttp.ClientSession | None = None
+        self._transport: Transport | None = None
+        self._halted = asyncio.Event()
+        self.clock_offset = 0.0
 
     async def perform(self, call: Call[T]) -> T:
         """Send a call, again where the rule says so, and return what it reads from the answer.
 
         :raises ApiError: when an error will not pass, or did not pass in the call's budget.
+        :raises HaltedError: once the client is halted, also instead of a repetition.
         """
         started = time.monotonic()
         tries = 0
         while True:
             tries += 1
+            elapsed = time.monotonic() - started
             try:
-                return await self._send(call)
+                # The last try ends with the budget.
+                return await self._send(call if tries == 1 else call.hurried(call.budget - elapsed))
             except ApiError as error:
                 wait = self._rule.delay(call, error, tries, time.monotonic() - started)
                 if wait is None:
                     raise
-                _say_again(error, wait)
-                await asyncio.sleep(wait)
+                if self._halted.is_set():
+                    raise HaltedError(f"{call.label}: not sent again, the task is being ended") from None
+                log.warning("%s; trying again in %.1f s", error, wait)
+                await self._pause(wait)
 
-    async def _send(self, call: Call[T]) -> T:
-        import aiohttp
-        from yarl import URL
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(trust_env=True, auto_decompress=True)
-        host, headers = ("", {}) if call.url else await self._authenticate()
-        try:
-            async with self._session.request(
-                call.method,
-                # The path is encoded already: %2F must arrive as it is.
-                URL(_url(host, call), encoded=True),
-                headers=_headers(headers, call),
-                json=call.body,
-                data=call.content() if call.content else None,
-                timeout=aiohttp.ClientTimeout(total=call.timeout, connect=min(10.0, call.timeout)),
-                allow_redirects=False,
-            ) as response:
-                answer = Answer(response.status, response.headers, await response.read())
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise _no_answer(call, error, host) from None
-        return _read(call, answer)
-
-    async def _authenticate(self) -> tuple[str, Mapping[str, str]]:
-        if self.credentials.is_instant:
-            return self.credentials.host, self.credentials.headers()
-        return await asyncio.to_thread(lambda: (self.credentials.host, self.credentials.headers()))
+    @property
+    def halted(self) -> asyncio.Event:
+        """Set it to send nothing more; a call under way goes on, so that a submission learns its answer."""
+        return self._halted
 
     async def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
+
+    async def _send(self, call: Call[T]) -> T:
+        from airflow.providers.databricks_air.api.http.transport import Transport
+
+        host, headers = ("", {}) if call.url else await self._authenticate(call)
+        if self._halted.is_set():
+            raise HaltedError(f"{call.label}: not sent, the task is being ended")
+        if self._transport is None:
+            self._transport = Transport()
+        answer = await self._transport.ask(call, host, headers)
+        self._compare_clocks(answer.headers.get("Date", ""))
+        try:
+            return call.read(answer)
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"the answer cannot be read ({error})"
+            raise ServiceError(what, status=answer.status, request=call.label) from None
+
+    async def _authenticate(self, call: Call[Any]) -> tuple[str, Mapping[str, str]]:
+        credentials = self.credentials
+        if credentials.is_instant:
+            return credentials.host, credentials.headers()
+        try:
+            return await asyncio.wait_for(
+                asyncio.to_thread(lambda: (credentials.host, credentials.headers())), call.timeout
+            )
+        except asyncio.TimeoutError:
+            what = f"no token within {call.timeout:.0f} s"
+            raise ServiceError(what, request=call.label) from None
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not once the client is halted."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._halted.wait(), seconds)
+
+    def _compare_clocks(self, date: str) -> None:
+        """Keep how many seconds the server's clock is ahead of this machine's."""
+        with contextlib.suppress(TypeError, ValueError):
+            self.clock_offset = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
 
 
-def _url(host: str, call: Call[Any]) -> str:
-    if call.url:
-        return call.url
-    query = f"?{urlencode(call.query)}" if call.query else ""
-    return f"{host}{call.path}{query}"
+class SyncClient:
+    """Performs calls for code without an event loop; any number of threads may share it.
+
+    What it does happens in a loop of its own thread, so an exception that a signal handler raises leaves nothing
+    half done here. A signal handler may use a client of its own.
+
+    :param credentials: the workspace and who asks.
+    :param rule: when a failed call is sent again.
+    """
+
+    def __init__(self, credentials: Credentials, *, rule: RetryRule | None = None) -> None:
+        self.calls = AsyncClient(credentials, rule=rule)
+        self._open()
+
+    def _open(self) -> None:
+        # The library takes a tenth of a second to import: here it is done while the caller reads its own files.
+        self._thread = LoopThread(first=_import_transport)
+        # Not a method: it would keep the client alive.
+        self._end = weakref.finalize(self, _end, self._thread, self.calls)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The workspace and who asks."""
+        return self.calls.credentials
+
+    @credentials.setter
+    def credentials(self, credentials: Credentials) -> None:
+        self.calls.credentials = credentials
+
+    @property
+    def clock_offset(self) -> float:
+        """How many seconds the server's clock is ahead of this machine's."""
+        return self.calls.clock_offset
+
+    def perform(self, call: Call[T]) -> T:
+        """Send a call, again where the rule says so, and return what it reads from the answer.
+
+        :raises ApiError: when an error will not pass, or did not pass in the call's budget.
+        """
+        try:
+            return self.run(self.calls.perform(call), limit=max(call.timeout, call.budget) + _GRACE)
+        except NotInTime:
+            raise ServiceError("no answer in time", request=call.label) from None
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, limit: float | None = None) -> T:
+        """Run a coroutine that uses :attr:`calls`, and return its result.
+
+        An exception that comes from outside (a signal) cancels it and is raised at once.
+
+        :param coroutine: what to run.
+        :param limit: seconds; None for as long as it takes.
+        :raises TimeoutError: after so many seconds.
+        """
+        if not self._end.alive:
+            self._open()
+        future = self._thread.start(coroutine)
+        try:
+            return future.result(limit)
+        finally:
+            future.cancel()
+
+    def halt(self) -> None:
+        """Send nothing more; a call under way goes on, so that a submission learns its answer."""
+        self._thread.soon(self.calls.halted)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        self._end()
 
 
-def _headers(authentication: Mapping[str, str], call: Call[Any]) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **authentication, **call.headers}
-    if call.content:
-        headers["Content-Type"] = "application/octet-stream"
-    return headers
+def _import_transport() -> None:
+    import airflow.providers.databricks_air.api.http.transport  # noqa: F401
 
 
-def _read(call: Call[T], answer: Answer) -> T:
-    if answer.status >= 300:
-        raise error_from_answer(answer.status, answer.headers, answer.body, request=call.label)
-    try:
-        return call.read(answer)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ServiceError(
-            f"the answer cannot be read ({error})", status=answer.status, request=call.label
-        ) from None
-
-
-def _no_answer(call: Call[Any], error: BaseException, host: str) -> ServiceError:
-    # The text of a transport error may hold the whole address, and a signature is a secret.
-    what = type(error).__name__ if call.url else _plainly(error)
-    host = "the artifact store" if call.url else host
-    return ServiceError(f"no answer from {host} ({what})", request=call.label)
-
-
-def _plainly(error: BaseException) -> str:
-    """Return the cause of a transport error in its own words, without the layers that it went through."""
-    while error.args and isinstance(inner := getattr(error.args[0], "reason", error.args[0]), BaseException):
-        error = inner
-    # urllib3 puts itself in front: HTTPConnection(host='…', port=…): Failed to …
-    text = re.sub(r"^\S*Connection\w*\(.*?\): ", "", str(error))
-    return text or type(error).__name__
-
-
-def _say_again(error: ApiError, wait: float) -> None:
-    log.warning("%s; trying again in %.1f s", error, wait)
+def _end(thread: LoopThread, calls: AsyncClient) -> None:
+    thread.stop(calls.close())

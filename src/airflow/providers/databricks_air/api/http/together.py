@@ -9,64 +9,69 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
-"""Work that goes side by side on a few threads, and ends as one."""
+# under the License.
+"""Work of one launch side by side, in one event loop."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["Stopped", "Together"]
+__all__ = ["Stopped", "in_thread", "together"]
 
-MAX_THREADS = 12
+T = TypeVar("T")
+
+MAX_AT_ONCE = 12
 
 
 class Stopped(Exception):
-    """A sibling failed, so this work is not needed any more."""
+    """The work is not needed any more."""
 
 
-class Together:
-    """Runs functions side by side; when one fails, the others are told to stop.
+async def together(tasks: Sequence[Callable[[], Awaitable[Any]]], *, limit: int = MAX_AT_ONCE) -> list[Any]:
+    """Run *tasks* side by side and return their results in order.
 
-    A function that may take long asks :meth:`check` from time to time.
+    The first failure is raised; the others are cancelled, and have ended by then.
+
+    :param tasks: functions that return something to await; called when their turn comes.
+    :param limit: how many run at once.
     """
+    places = asyncio.Semaphore(limit)
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
+    async def run(task: Callable[[], Awaitable[T]]) -> T:
+        async with places:
+            return await task()
 
-    def check(self) -> None:
-        """Return if the work is still wanted.
+    running = [asyncio.ensure_future(run(task)) for task in tasks]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
-        :raises Stopped: when a sibling failed.
-        """
-        if self._stop.is_set():
+
+async def in_thread(work: Callable[[Callable[[], None]], T]) -> T:
+    """Run *work* in a thread, and wait for its end even when it is not needed any more.
+
+    :param work: gets a function to call from time to time, which raises :class:`Stopped` once the caller is
+        cancelled.
+    """
+    unwanted = threading.Event()
+
+    def check() -> None:
+        if unwanted.is_set():
             raise Stopped
 
-    def run(self, tasks: Iterable[Callable[[], Any]]) -> list[Any]:
-        """Run *tasks* and return their results in order.
-
-        The first failure is raised once every thread has ended. An exception that comes from outside (a
-        signal) is raised at once.
-
-        :param tasks: functions without arguments.
-        """
-        pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="air-launch")
-        try:
-            futures = [pool.submit(task) for task in tasks]
-            wait(futures, return_when=FIRST_EXCEPTION)
-            if any(future.done() and future.exception() for future in futures):
-                self._stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise _cause(futures)
-            return [future.result() for future in futures]
-        finally:
-            self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _cause(futures: list[Future[Any]]) -> BaseException:
-    """Return what went wrong, rather than what was stopped because of it."""
-    errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
-    return next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+    context = contextvars.copy_context()
+    future = asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work, check))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        unwanted.set()
+        await asyncio.wait([future])
+        future.exception()
+        raise

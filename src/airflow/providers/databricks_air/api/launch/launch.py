@@ -18,7 +18,7 @@ there already; send what is missing; submit.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.errors import NotFoundError
-from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
 from airflow.providers.databricks_air.api.launch.permissions import grant
 from airflow.providers.databricks_air.api.launch.policies import usage_policy_id
@@ -34,12 +34,12 @@ from airflow.providers.databricks_air.api.launch.preflight import ask_server
 from airflow.providers.databricks_air.api.launch.upload import Upload, upload
 from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_snapshot
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
-from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts
+from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts, owner_file
 from airflow.providers.databricks_air.run.launch.identity import launch_directory
 from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
 __all__ = ["Launch", "ask", "launch", "prepare"]
@@ -82,6 +82,7 @@ def launch(
     token: str,
     base_dir: Path | None = None,
     created: Callable[[int], None] = lambda _: None,
+    owner: Mapping[str, Any] | None = None,
 ) -> int:
     """Upload what a run needs, submit it and return its id.
 
@@ -93,20 +94,34 @@ def launch(
     :param base_dir: the directory that a relative ``code_source.root_path`` starts from; that of the
         configuration file when None.
     :param created: called with the run's id as soon as it is known, before permissions on it are granted.
+    :param owner: who asks for the run, for the file that leads back from it; None for no such file.
     :raises ConfigError: when the workspace refuses the configuration.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    planned = prepare(client, config, token=token, base_dir=base_dir)
-    ready = ask(client, planned, _checks_and_directories(client, planned))
-    upload(client, ready.files)
+    ready = client.run(_uploaded(client.calls, config, token, base_dir, owner))
     run_id = client.perform(calls.submit_run(ready.body)).run_id
     created(run_id)
     grant(client, config.permissions, run_id)
     return run_id
 
 
-def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None) -> Launch:
+async def _uploaded(
+    client: AsyncClient,
+    config: RunConfig,
+    token: str,
+    base_dir: Path | None,
+    owner: Mapping[str, Any] | None,
+) -> Launch:
+    planned = await prepare(client, config, token=token, base_dir=base_dir)
+    ready = await ask(client, planned, _checks_and_directories(client, planned))
+    await upload(client, replace(ready.files, note=owner_file(owner) if owner else None))
+    return ready
+
+
+async def prepare(
+    client: AsyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None
+) -> Launch:
     """Return what a launch would write and where, without asking for more than the user's name.
 
     :param client: the workspace.
@@ -120,7 +135,7 @@ def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path
         what = f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
         raise ConfigError([FieldError("idempotency_token", what)])
     artifacts = build_artifacts(config)
-    home, snapshot = Together().run(
+    home, snapshot = await together(
         [partial(_home, client), partial(_snapshot, config, base_dir or config.base_dir)]
     )
     files = Upload(
@@ -132,7 +147,9 @@ def prepare(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path
     return Launch(config, token, files)
 
 
-def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]] = ()) -> Launch:
+async def ask(
+    client: AsyncClient, planned: Launch, beside: Sequence[Callable[[], Awaitable[Any]]] = ()
+) -> Launch:
     """Ask what the upload and the submission depend on, side by side; nothing is changed.
 
     :param client: the workspace.
@@ -142,23 +159,24 @@ def ask(client: SyncClient, planned: Launch, beside: Iterable[Callable[[], Any]]
     :raises ConfigError: when the usage policy does not exist.
     """
     config, files = planned.config, planned.files
-    questions: list[Callable[[], Any]] = [
+    questions: list[Callable[[], Awaitable[Any]]] = [
         partial(_policy, client, config),
         partial(_present_snapshot, client, files.snapshot_path),
         *(partial(storage.present_files, client, path) for path in files.directories),
     ]
-    policy, *present = Together().run([*questions, *beside])
+    policy, *present = await together([*questions, *beside])
     found = {path: size for sizes in present[: len(questions) - 1] for path, size in sizes.items()}
     return replace(planned, files=replace(files, present=found), usage_policy_id=policy)
 
 
-def _home(client: SyncClient) -> str:
-    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home or client.perform(calls.me()).home
-    return home.rstrip("/")
+async def _home(client: AsyncClient) -> str:
+    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home
+    return (home or (await client.perform(calls.me())).home).rstrip("/")
 
 
-def _snapshot(config: RunConfig, base_dir: Path) -> Snapshot | None:
-    return take_snapshot(config.code_source, base_dir) if config.code_source else None
+async def _snapshot(config: RunConfig, base_dir: Path) -> Snapshot | None:
+    source = config.code_source
+    return await in_thread(lambda _: take_snapshot(source, base_dir)) if source else None
 
 
 def _snapshot_path(home: str, config: RunConfig, snapshot: Snapshot) -> str:
@@ -168,15 +186,15 @@ def _snapshot_path(home: str, config: RunConfig, snapshot: Snapshot) -> str:
     return f"{folder}/.internal/{snapshot.file_name}"
 
 
-def _policy(client: SyncClient, config: RunConfig) -> str | None:
-    return usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None
+async def _policy(client: AsyncClient, config: RunConfig) -> str | None:
+    return await usage_policy_id(client, config.usage_policy_name) if config.usage_policy_name else None
 
 
-def _present_snapshot(client: SyncClient, path: str | None) -> dict[str, int]:
-    return storage.present_file(client, path) if path else {}
+async def _present_snapshot(client: AsyncClient, path: str | None) -> dict[str, int]:
+    return await storage.present_file(client, path) if path else {}
 
 
-def _checks_and_directories(client: SyncClient, planned: Launch) -> list[Callable[[], None]]:
+def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callable[[], Awaitable[None]]]:
     """Return what must have happened before the upload."""
     config, files = planned.config, planned.files
     body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
@@ -187,14 +205,14 @@ def _checks_and_directories(client: SyncClient, planned: Launch) -> list[Callabl
     ]
 
 
-def _experiment_directory(client: SyncClient, path: str | None) -> None:
+async def _experiment_directory(client: AsyncClient, path: str | None) -> None:
     """Look at the directory of the MLflow experiment, and make it if it is missing."""
     if not path:
         return
     try:
-        kind = client.perform(calls.get_status(path)).get("object_type")
+        kind = (await client.perform(calls.get_status(path))).get("object_type")
     except NotFoundError:
-        storage.make_directory(client, path)
+        await storage.make_directory(client, path)
         return
     if kind != "DIRECTORY":
         what = f"{path!r} is a {kind}, not a directory"

@@ -25,6 +25,7 @@ from airflow.providers.databricks_air.api.http.retry import RetryRule
 from airflow.providers.databricks_air.api.launch.launch import Launch, ask, prepare
 
 if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
     from airflow.providers.databricks_air.api.http.credentials import Credentials
     from airflow.providers.databricks_air.run.code.snapshot import Snapshot
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
@@ -102,10 +103,14 @@ def plan(client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | 
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when the workspace cannot be asked.
     """
-    ready = ask(client, prepare(client, config, token=token, base_dir=base_dir))
+    ready = client.run(_asked(client.calls, config, token, base_dir))
     snapshot = ready.files.snapshot
     code = f"{snapshot.origin} of {snapshot.dirname}" if snapshot else ""
     return Plan(code, tuple(_files(ready)), ready.body)
+
+
+async def _asked(client: AsyncClient, config: RunConfig, token: str, base_dir: Path | None) -> Launch:
+    return await ask(client, await prepare(client, config, token=token, base_dir=base_dir))
 
 
 def _files(ready: Launch) -> Iterator[PlannedFile]:

@@ -13,21 +13,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
 
 __all__ = ["usage_policy_id"]
 
 _SHOWN = 10
 
 
-def usage_policy_id(client: SyncClient, name: str) -> str:
+async def usage_policy_id(client: AsyncClient, name: str) -> str:
     """Return the id of the usage policy called *name*, whatever the case of its letters.
 
     ``GET /api/2.0/serverless-policies`` filters by a part of the name; the exact match is made here.
@@ -38,7 +38,8 @@ def usage_policy_id(client: SyncClient, name: str) -> str:
     """
     wanted = name.strip()
     policies = {
-        str(policy["policy_id"]): str(policy.get("policy_name") or "") for policy in _policies(client, wanted)
+        str(policy["policy_id"]): str(policy.get("policy_name") or "")
+        async for policy in _policies(client, wanted)
     }
     matches = [key for key, found in policies.items() if found.strip().casefold() == wanted.casefold()]
     if len(matches) == 1:
@@ -60,13 +61,14 @@ def _refused(name: str, what: str, hint: str) -> ConfigError:
     return ConfigError([FieldError("usage_policy_name", f"{name!r}: {what}", hint)])
 
 
-def _policies(client: SyncClient, name: str) -> Iterator[Mapping[str, Any]]:
+async def _policies(client: AsyncClient, name: str) -> AsyncIterator[Mapping[str, Any]]:
     seen: set[str] = set()
     token = ""
     while token not in seen:
         seen.add(token)
-        page = client.perform(_list_policies(name, token))
-        yield from page.get("policies") or ()
+        page = await client.perform(_list_policies(name, token))
+        for policy in page.get("policies") or ():
+            yield policy
         token = str(page.get("next_page_token") or "")
 
 

@@ -23,7 +23,7 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundE
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
 
 __all__ = ["ask_server", "author_path"]
 
@@ -48,7 +48,7 @@ _RENAMES: tuple[tuple[str, str], ...] = (
 )
 
 
-def ask_server(client: SyncClient, body: Mapping[str, Any]) -> None:
+async def ask_server(client: AsyncClient, body: Mapping[str, Any]) -> None:
     """Let the server check a run: ``POST /api/2.0/ai-training/config:validate``, one try of 5 s.
 
     A server that cannot check (the feature is off, it is away, slow or overloaded) does not stop a launch:
@@ -60,7 +60,7 @@ def ask_server(client: SyncClient, body: Mapping[str, Any]) -> None:
     :raises ApiError: when the server refuses the request itself.
     """
     try:
-        answer = client.perform(calls.validate_config(body))
+        answer = await client.perform(calls.validate_config(body))
     except ApiError as error:
         if _cannot_check(error):
             log.warning("The workspace did not check the configuration: %s", error)

@@ -23,7 +23,7 @@ from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
 
 __all__ = ["add_file", "in_volume", "make_directory", "parent", "present_file", "present_files", "write_file"]
 
@@ -43,45 +43,45 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def present_file(client: SyncClient, path: str) -> dict[str, int]:
+async def present_file(client: AsyncClient, path: str) -> dict[str, int]:
     """Return the file at *path* with its size in bytes; nothing if there is none.
 
     :raises ApiError: when the workspace cannot tell.
     """
     try:
         if in_volume(path):
-            return {path: client.perform(_head_file(path))}
-        return {path: int(client.perform(calls.get_status(path)).get("size") or 0)}
+            return {path: await client.perform(_head_file(path))}
+        return {path: int((await client.perform(calls.get_status(path))).get("size") or 0)}
     except NotFoundError:
         return {}
 
 
-def present_files(client: SyncClient, directory: str) -> dict[str, int]:
+async def present_files(client: AsyncClient, directory: str) -> dict[str, int]:
     """Return the files directly below a Workspace *directory* with their sizes; none if it does not exist."""
     try:
-        sizes = client.perform(_list(directory))
+        sizes = await client.perform(_list(directory))
     except NotFoundError:
         return {}
     return {f"{directory}/{name}": size for name, size in sizes.items()}
 
 
-def make_directory(client: SyncClient, path: str) -> None:
+async def make_directory(client: AsyncClient, path: str) -> None:
     """Make a directory and its parents; existing ones are fine."""
     call = _put_directory(path) if in_volume(path) else calls.mkdirs(path)
-    client.perform(call)
+    await client.perform(call)
 
 
-def write_file(client: SyncClient, path: str, content: Callable[[], BinaryIO]) -> None:
+async def write_file(client: AsyncClient, path: str, content: Callable[[], BinaryIO]) -> None:
     """Write a Workspace file, over an old one; its directory exists.
 
     :param client: the workspace.
     :param path: absolute remote path.
     :param content: opens the bytes; called again for each try.
     """
-    client.perform(calls.import_file(path, content, timeout=_SILENCE))
+    await client.perform(calls.import_file(path, content, timeout=_SILENCE))
 
 
-def add_file(client: SyncClient, path: str, content: Callable[[], BinaryIO], size: int) -> None:
+async def add_file(client: AsyncClient, path: str, content: Callable[[], BinaryIO], size: int) -> None:
     """Write a file whose name stands for its content; if somebody was faster, that is as good.
 
     A file that a live run may be reading is never replaced.
@@ -94,7 +94,7 @@ def add_file(client: SyncClient, path: str, content: Callable[[], BinaryIO], siz
     call = _put_file(path, content) if in_volume(path) else calls.import_file(path, content, timeout=_SILENCE)
     patient = replace(call, query={"overwrite": "false"}, budget=_SILENCE + size / _SLOWEST)
     try:
-        client.perform(patient)
+        await client.perform(patient)
     except ConflictError:
         return
 

@@ -14,20 +14,19 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.http.together import Together
+from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage, volumes
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.http.client import AsyncClient
     from airflow.providers.databricks_air.run.code.snapshot import Snapshot
     from airflow.providers.databricks_air.run.launch.artifacts import Artifact
 
@@ -44,6 +43,7 @@ class Upload:
     :param snapshot_path: absolute path of the packed code; None for a run without code.
     :param present: what is there already, with its size in bytes: the name of its directory, or its own, stands
         for what is in it.
+    :param note: who asks for the run; written over an older one, for the newest try is who owns it.
     """
 
     launch_dir: str
@@ -51,6 +51,7 @@ class Upload:
     snapshot: Snapshot | None = None
     snapshot_path: str | None = None
     present: Mapping[str, int] = field(default_factory=dict)
+    note: Artifact | None = None
 
     @property
     def directories(self) -> list[str]:
@@ -62,7 +63,7 @@ class Upload:
         return f"{self.launch_dir}/{artifact.path}"
 
 
-def upload(client: SyncClient, files: Upload) -> None:
+async def upload(client: AsyncClient, files: Upload) -> None:
     """Send what is missing.
 
     :param client: the workspace.
@@ -70,36 +71,40 @@ def upload(client: SyncClient, files: Upload) -> None:
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: naming the file, when one cannot be written.
     """
-    together = Together()
-    tasks: list[Callable[[], None]] = [
+    tasks: list[Callable[[], Awaitable[None]]] = [
         partial(_send_artifact, client, files.path_of(artifact), artifact.content)
         for artifact in files.artifacts
         if files.path_of(artifact) not in files.present
     ]
+    if files.note is not None:
+        tasks.append(partial(_send_artifact, client, files.path_of(files.note), files.note.content))
     if files.snapshot and files.snapshot_path and files.snapshot_path not in files.present:
         # First, since it takes longest.
-        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot, together.check))
-    together.run(tasks)
+        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot))
+    await together(tasks)
 
 
-def _send_artifact(client: SyncClient, path: str, content: bytes) -> None:
+async def _send_artifact(client: AsyncClient, path: str, content: bytes) -> None:
     with _naming(path):
-        storage.write_file(client, path, partial(io.BytesIO, content))
+        await storage.write_file(client, path, partial(io.BytesIO, content))
 
 
-def _send_snapshot(client: SyncClient, path: str, snapshot: Snapshot, check: Callable[[], None]) -> None:
+async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> None:
     with _naming(path):
-        storage.make_directory(client, storage.parent(path))
+        await storage.make_directory(client, storage.parent(path))
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
-        snapshot.write_archive(archive, check)
+        await in_thread(partial(snapshot.write_archive, archive))
+        size = archive.tell()
         archive.flush()
-        size = os.path.getsize(archive.name)
-        content = partial(_Watched, archive.name, check)
         with _naming(path):
             if storage.in_volume(path) and size >= volumes.LARGE:
-                volumes.add_large_file(client.credentials, path, content)
+                await in_thread(partial(_send_large, client, path, archive.name))
             else:
-                storage.add_file(client, path, content, size)
+                await storage.add_file(client, path, partial(io.FileIO, archive.name), size)
+
+
+def _send_large(client: AsyncClient, path: str, file: str, check: Callable[[], None]) -> None:
+    volumes.add_large_file(client.credentials, path, partial(_Watched, file, check))
 
 
 class _Watched(io.FileIO):

@@ -30,7 +30,7 @@ __all__ = ["Gate"]
 
 T = TypeVar("T")
 
-MOST_IN_FLIGHT = 32
+MOST_IN_FLIGHT = 16
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 GROWTH = 0.5
