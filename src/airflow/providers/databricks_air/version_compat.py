@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = [
+    "AIRFLOW_VERSION",
     "AIRFLOW_V_3_0_PLUS",
     "KILL_HANDLER_MUST_RAISE",
     "TRIGGER_HAS_ON_KILL",
@@ -38,6 +39,7 @@ __all__ = [
     "write_own_xcom",
 ]
 
+AIRFLOW_VERSION = _airflow_version
 _VERSION = Version(Version(_airflow_version).base_version)
 AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _VERSION
 TRIGGER_HAS_ON_KILL = Version("3.3.0") <= _VERSION

@@ -45,14 +45,14 @@ def certificate_bundle() -> str:
     return next((path for name in _BUNDLES if (path := os.environ.get(name, ""))), "")
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return what connections are secured with.
+def tls_context() -> ssl.SSLContext | None:
+    """Return what connections are secured with; None for what the system trusts.
 
     :raises RequestError: when the bundle that a variable names cannot be read.
     """
     bundle = certificate_bundle()
     if not bundle:
-        return ssl.create_default_context(cafile=_certifi() if _system_has_none() else None)
+        return ssl.create_default_context(cafile=_certifi()) if _system_has_none() else None
     try:
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)
