@@ -272,12 +272,12 @@ def test_a_scenario_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_route_is_loud(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    """A route that does not exist answers 404 and shows in the server's log what was sent."""
+    """A route that does not exist answers 404 and shows in the server's log, without what was sent."""
     answer = client.send("POST", "/api/2.0/clusters/create", {"name": "x"})
 
     assert (answer.status, answer.json["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
-    assert "UNKNOWN ROUTE POST /api/2.0/clusters/create {}" in caplog.text
-    assert '{"name": "x"}' in caplog.text
+    assert "UNKNOWN ROUTE POST /api/2.0/clusters/create: " in caplog.text
+    assert '"x"' not in caplog.text
 
 
 def test_client_credentials(air: LocalAirRuntime, client: Client) -> None:

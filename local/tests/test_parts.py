@@ -20,44 +20,11 @@ from pathlib import Path
 import pytest
 
 from databricks_air_local.api.images import normalise
-from databricks_air_local.http.router import Route, Router
-from databricks_air_local.http.wire import Refusal
+from databricks_air_local.http.refusals import Refusal
 from databricks_air_local.page.plot import plot
 from databricks_air_local.state.clock import RealClock, VirtualClock
 from databricks_air_local.state.store import Store
 from databricks_air_local.state.tree import Tree
-
-
-def _nothing(*_: object) -> None:
-    """Answer nothing."""
-
-
-@pytest.mark.parametrize(
-    ("path", "params"),
-    [
-        ("/a/b/c/x", {"name": "x"}),
-        ("/a/b/c/x%2Fy", {"name": "x/y"}),
-        ("/a/b/c/x/y", None),
-        ("/a/b/c", None),
-        ("/f/x%2Fy/z", {"path": "/x/y/z"}),
-        ("/i:get", {}),
-        ("/i:got", None),
-    ],
-)
-def test_routes(path: str, params: dict[str, str] | None) -> None:
-    """A placeholder is one segment, decoded after matching; a path is all that is left."""
-    router = Router(
-        [
-            Route("GET", "/a/b/c/{name}", _nothing),
-            Route("GET", "/f/{path:path}", _nothing),
-            Route("GET", "/i:get", _nothing),
-        ]
-    )
-
-    match = router.find("GET", path)
-
-    assert (match.params if match else None) == params
-    assert router.find("POST", path) is None
 
 
 async def test_a_virtual_clock_wakes_in_order() -> None:

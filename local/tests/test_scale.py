@@ -28,7 +28,6 @@ import psutil
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from databricks_air_local.api.routes import ROUTES
 from databricks_air_local.remote import AirControl
 from wire import HOME, Client, ServerProcess
 
@@ -254,13 +253,14 @@ EVERYTHING: dict[str, Any] = {
 class Fuzzer:
     """Makes requests that are almost right, or not at all."""
 
-    def __init__(self, seed: int, body: dict[str, Any]) -> None:
+    def __init__(self, seed: int, body: dict[str, Any], routes: list[Any]) -> None:
         self._random = random.Random(seed)
+        self._routes = routes
         self._body = body
 
     def request(self) -> tuple[str, str, bytes]:
         """Return a method, a target and a body."""
-        route = self._random.choice(ROUTES)
+        route = self._random.choice(self._routes)
         path = route.path
         while "{" in path:
             head, _, rest = path.partition("{")
@@ -326,7 +326,8 @@ def test_malformed_requests(tmp_path: Path, seed: int, caplog: pytest.LogCapture
     statuses: dict[int, int] = {}
 
     async def work(air: LocalAirRuntime, number: int) -> None:
-        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, EVERYTHING)
+        routes = air.workspace.routes()
+        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, EVERYTHING, routes)
         for _ in range(25_000 // 5):
             request = fuzzer.request()
             status = await wire.send(*request)

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from databricks_air_local.engine.streams import LogFaults, Record, Stream
+from databricks_air_local.engine.streams import Record, Stream
+from databricks_air_local.script.log_faults import LogFaults
 
 ALL = 2**62
 

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from databricks_air_local.http.server import Server
 from databricks_air_local.remote import AirControl
 from databricks_air_local.state.clock import Clock, RealClock, VirtualClock
-from databricks_air_local.workspace import Settings, Workspace
+from databricks_air_local.state.site import Settings
+from databricks_air_local.workspace import Workspace
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -133,17 +133,14 @@ class LocalAirRuntime(AirControl):
     async def _serve(self) -> None:
         assert self._directory is not None
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.workspace = Workspace(self._directory, self._settings, self._clock)
-        if self._scenario is not None:
-            self._scenario.apply(self.workspace)
-        server = Server(self.workspace, *self._address)
+        self.workspace = Workspace(self._directory, self._settings, self._clock, self._scenario)
         try:
-            await server.start()
-            self.url, self.token = self.workspace.url, self.workspace.tokens.main
+            await self.workspace.start(*self._address)
+            self.url, self.token = self.workspace.site.url, self.workspace.tokens.main
             self._ready.set()
             await self._stop.wait()
         finally:
-            await server.stop()
+            await self.workspace.stop()
 
 
 def connection_uri(url: str, token: str) -> str:

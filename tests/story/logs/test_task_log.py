@@ -123,6 +123,7 @@ def test_the_log_of_every_attempt_is_printed(air: LocalAirRuntime, run_dag: RunD
     printed = [line for line in messages(outcome) if re.match(r"(first|second): ", line)]
     assert printed == ["first: one", "first: two", "second: one"]
     assert "attempt 2 of 2 after attempt 1 ended as FAILED" in outcome.text
+    assert "The log of attempt 2 of 2 begins here" in outcome.text
 
 
 @both_modes

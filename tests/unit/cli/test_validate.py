@@ -178,7 +178,12 @@ def test_a_command_loads_its_own_modules_only(tmp_path: Path) -> None:
     )
     done = in_a_process("-c", script)
     ours = {name.removeprefix(f"{MODULE}.") for name in done.stdout.splitlines()[1:]} - {"get_provider_info"}
-    assert {name for name in ours if not name.startswith("run")} == {"cli", "cli.parser", "cli.validate"}
+    assert {name for name in ours if not name.startswith("run")} == {
+        "cli",
+        "cli.envelope",
+        "cli.parser",
+        "cli.validate",
+    }
     assert ours & {"run.snapshot", "run.archive", "run.payload", "run.json_schema", "run.logs"} == set()
 
 

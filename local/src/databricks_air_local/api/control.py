@@ -14,169 +14,119 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.api.submission import node_count
-from databricks_air_local.api.validate import check_config_errors
-from databricks_air_local.engine.streams import LogFaults
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import decimal, integer, refuse
+from databricks_air_local.http.exchange import Access, route
+from databricks_air_local.http.refusals import decimal, refuse
 from databricks_air_local.script.behaviours import check_plan
 from databricks_air_local.script.faults import Fault
-from databricks_air_local.state.runs import run_json
+from databricks_air_local.script.log_faults import LogFaults
+from databricks_air_local.script.scenario import check_config_errors
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from aiohttp import web
 
-__all__ = ["ROUTES"]
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.script.scenario import Script
+    from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.tokens import Tokens
 
-
-def add_fault(ws: Workspace, request: Request) -> None:
-    """``POST /local/faults``: a fault."""
-    try:
-        ws.faults.add(Fault.parse(request.json()))
-    except ValueError as error:
-        raise refuse(str(error)) from None
+__all__ = ["Control"]
 
 
-def show_faults(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /local/faults``."""
-    return {"faults": ws.faults.show()}
+class Control:
+    """What a test says about requests, runs to come, tokens and time."""
 
+    def __init__(self, script: Script, tokens: Tokens, clock: Clock) -> None:
+        self._script = script
+        self._tokens = tokens
+        self._clock = clock
 
-def clear_faults(ws: Workspace, _request: Request) -> None:
-    """``DELETE /local/faults``: also those of logs and of config:validate."""
-    ws.faults.clear()
-    ws.config_errors = []
-    ws.streams.faults = LogFaults()
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route(method, f"/local/{path}", handler, Access.CONTROL)
+            for method, path, handler in (
+                ("POST", "faults", self.add_fault),
+                ("GET", "faults", self.show_faults),
+                ("DELETE", "faults", self.clear_faults),
+                ("POST", "log-faults", self.set_log_faults),
+                ("POST", "config-errors", self.set_config_errors),
+                ("POST", "behaviours", self.add_behaviour),
+                ("DELETE", "behaviours", self.clear_behaviours),
+                ("GET", "requests", self.requests),
+                ("DELETE", "requests", self.clear_requests),
+                ("POST", "clock", self.advance),
+                ("POST", "tokens", self.tokens),
+            )
+        ]
 
+    def add_fault(self, request: Request) -> None:
+        """``POST /local/faults``: a fault."""
+        try:
+            self._script.faults.add(Fault.parse(request.json()))
+        except ValueError as error:
+            raise refuse(str(error)) from None
 
-def set_log_faults(ws: Workspace, request: Request) -> None:
-    """``POST /local/log-faults``: for streams that begin from now on."""
-    try:
-        ws.streams.faults = LogFaults.parse(request.json())
-    except ValueError as error:
-        raise refuse(str(error)) from None
+    def show_faults(self, _request: Request) -> dict[str, Any]:
+        """``GET /local/faults``."""
+        return {"faults": self._script.faults.show()}
 
+    def clear_faults(self, _request: Request) -> None:
+        """``DELETE /local/faults``: also those of logs and of config:validate."""
+        self._script.clear_faults()
 
-def set_config_errors(ws: Workspace, request: Request) -> None:
-    """``POST /local/config-errors``: ``{"errors": [{"path", "message", "code"}]}`` for config:validate."""
-    try:
-        ws.config_errors = check_config_errors(request.json().get("errors", []))
-    except ValueError as error:
-        raise refuse(str(error)) from None
+    def set_log_faults(self, request: Request) -> None:
+        """``POST /local/log-faults``: for streams that begin from now on."""
+        try:
+            self._script.logs = LogFaults.parse(request.json())
+        except ValueError as error:
+            raise refuse(str(error)) from None
 
+    def set_config_errors(self, request: Request) -> None:
+        """``POST /local/config-errors``: ``{"errors": [{"path", "message", "code"}]}`` for config:validate."""
+        try:
+            self._script.config_errors = check_config_errors(request.json().get("errors", []))
+        except ValueError as error:
+            raise refuse(str(error)) from None
 
-def add_behaviour(ws: Workspace, request: Request) -> None:
-    """``POST /local/behaviours``: a plan; one with the same ``id`` is replaced."""
-    plan = request.json()
-    try:
-        check_plan(plan)
-    except ValueError as error:
-        raise refuse(str(error)) from None
-    ws.behaviours.add(plan)
+    def add_behaviour(self, request: Request) -> None:
+        """``POST /local/behaviours``: a plan; one with the same ``id`` is replaced."""
+        plan = request.json()
+        try:
+            check_plan(plan)
+        except ValueError as error:
+            raise refuse(str(error)) from None
+        self._script.behaviours.add(plan)
 
+    def clear_behaviours(self, _request: Request) -> None:
+        """``DELETE /local/behaviours``."""
+        self._script.behaviours.clear()
 
-def clear_behaviours(ws: Workspace, _request: Request) -> None:
-    """``DELETE /local/behaviours``."""
-    ws.behaviours.clear()
-
-
-def requests(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /local/requests?method=&path=&after=``."""
-    found = ws.journal.find(
-        request.text("method", "*"), request.text("path", "*"), request.number("after", 0)
-    )
-    return {"requests": found}
-
-
-def clear_requests(ws: Workspace, _request: Request) -> None:
-    """``DELETE /local/requests``."""
-    ws.journal.clear()
-
-
-def runs(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /local/runs``: all runs in the order of their creation, with their submit bodies."""
-    shown = []
-    for run in ws.runs.values():
-        view = run_json(run, ws.url, ws.settings.workspace_id)
-        shown.append(
-            {**view, "body": run.body, "alive": run.active, "token": run.body.get("idempotency_token", "")}
+    def requests(self, request: Request) -> dict[str, Any]:
+        """``GET /local/requests?method=&path=&after=``."""
+        found = self._script.journal.find(
+            request.text("method", "*"), request.text("path", "*"), request.number("after", 0)
         )
-    return {"runs": shown}
+        return {"requests": found}
 
+    def clear_requests(self, _request: Request) -> None:
+        """``DELETE /local/requests``."""
+        self._script.journal.clear()
 
-def release(ws: Workspace, request: Request) -> None:
-    """``POST /local/runs/{id}/release``: what the run waits for has happened."""
-    ws.lifecycle.release(ws.run(request.params["run_id"]))
+    def advance(self, request: Request) -> dict[str, Any]:
+        """``POST /local/clock``: ``{"advance": seconds}``, on a virtual clock."""
+        try:
+            self._clock.advance(decimal(request.json().get("advance", 0), "advance"))
+        except ValueError as error:
+            raise refuse(str(error)) from None
+        return {"now": self._clock.now()}
 
-
-def write_log(ws: Workspace, request: Request) -> None:
-    """``POST /local/runs/{id}/logs``: ``{"lines", "node", "attempt", "at"}``, ``at`` in epoch seconds."""
-    run, body = ws.run(request.params["run_id"]), request.json()
-    attempt = integer(body.get("attempt", run.last.number), "attempt")
-    node, lines = integer(body.get("node", 0), "node"), body.get("lines", [])
-    if (
-        not isinstance(lines, list)
-        or not 0 <= attempt < len(run.attempts)
-        or not 0 <= node < node_count(run.air)
-    ):
-        raise refuse("lines must be an array; node and attempt must be those of the run")
-    stream = ws.streams.get(run.run_id, attempt, node)
-    if body.get("at") is None:
-        stream.extend(((str(line), stream.consumed) for line in lines), ws.clock.now())
-        return
-    at = decimal(body["at"], "at")
-    for line in lines:
-        stream.insert(str(line), at)
-
-
-def stats(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /local/stats``: counts of what lives."""
-    return {
-        "runs_created": len(ws.runs),
-        "runs_alive": [run.run_id for run in ws.runs.values() if run.active],
-        "processes": ws.nodes.alive,
-        "threads": threading.active_count(),
-        "now": ws.clock.now(),
-    }
-
-
-def advance(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /local/clock``: ``{"advance": seconds}``, on a virtual clock."""
-    try:
-        ws.clock.advance(decimal(request.json().get("advance", 0), "advance"))
-    except ValueError as error:
-        raise refuse(str(error)) from None
-    return {"now": ws.clock.now()}
-
-
-def tokens(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /local/tokens``: ``{"expire": true}``, ``{"renew": true}`` or ``{"issue": seconds}``."""
-    body = request.json()
-    if body.get("expire"):
-        ws.tokens.expire()
-    if body.get("renew"):
-        ws.tokens.renew()
-    return {"token": ws.tokens.issue(decimal(body["issue"], "issue"))} if "issue" in body else {}
-
-
-ROUTES = [
-    Route("POST", "/local/faults", add_fault, control=True),
-    Route("GET", "/local/faults", show_faults, control=True),
-    Route("DELETE", "/local/faults", clear_faults, control=True),
-    Route("POST", "/local/log-faults", set_log_faults, control=True),
-    Route("POST", "/local/config-errors", set_config_errors, control=True),
-    Route("POST", "/local/behaviours", add_behaviour, control=True),
-    Route("DELETE", "/local/behaviours", clear_behaviours, control=True),
-    Route("GET", "/local/requests", requests, control=True),
-    Route("DELETE", "/local/requests", clear_requests, control=True),
-    Route("GET", "/local/runs", runs, control=True),
-    Route("POST", "/local/runs/{run_id}/release", release, control=True),
-    Route("POST", "/local/runs/{run_id}/logs", write_log, control=True),
-    Route("GET", "/local/stats", stats, control=True),
-    Route("POST", "/local/clock", advance, control=True),
-    Route("POST", "/local/tokens", tokens, control=True),
-]
+    def tokens(self, request: Request) -> dict[str, Any]:
+        """``POST /local/tokens``: ``{"expire": true}``, ``{"renew": true}`` or ``{"issue": seconds}``."""
+        body = request.json()
+        if body.get("expire"):
+            self._tokens.expire()
+        if body.get("renew"):
+            self._tokens.renew()
+        return {"token": self._tokens.issue(decimal(body["issue"], "issue"))} if "issue" in body else {}

@@ -18,17 +18,21 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import Refusal, missing, refuse
+from databricks_air_local.http.exchange import route
+from databricks_air_local.http.refusals import Refusal, missing, refuse
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from aiohttp import web
 
-__all__ = ["ROUTES"]
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.store import Store
+
+__all__ = ["Images"]
 
 _URL = re.compile(r"[a-z0-9][a-z0-9.:_/-]*(@sha256:[0-9a-f]{64})?", re.IGNORECASE)
 _MOST = 1000
+
+_IMAGES = "/api/2.0/ai-compute-manager/images"
 
 
 def normalise(url: object) -> str:
@@ -47,59 +51,61 @@ def normalise(url: object) -> str:
     return f"{repository}/{short}@{digest}" if digest else f"{repository}/{short}:{version or 'latest'}"
 
 
-def register(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/ai-compute-manager/images``: available at once."""
-    url = normalise(request.json().get("docker_image_url"))
-    if len(ws.images) >= _MOST and url not in ws.images:
-        raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MOST} images can be registered")
-    image = {
-        "docker_image_url": url,
-        "state": "AVAILABLE",
-        "status_message": "",
-        "manifest_sha256": hashlib.sha256(url.encode()).hexdigest(),
-    }
-    ws.images[url] = image
-    ws.store.put("images", url, image)
-    return {"image": image}
+class Images:
+    """Docker image registrations."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._images: dict[str, dict[str, Any]] = dict(store.all("images"))
 
-def get(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-compute-manager/images:get``."""
-    return {"image": _image(ws, request)}
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("POST", _IMAGES, self.register),
+            route("GET", _IMAGES, self.list_images),
+            route("GET", f"{_IMAGES}:get", self.get),
+            route("GET", f"{_IMAGES}:checkImageAccess", self.check_access),
+            route("GET", f"{_IMAGES}:validateImageAccess", self.check_access),
+            route("DELETE", f"{_IMAGES}:delete", self.delete),
+        ]
 
+    def register(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/ai-compute-manager/images``: available at once."""
+        url = normalise(request.json().get("docker_image_url"))
+        if len(self._images) >= _MOST and url not in self._images:
+            raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MOST} images can be registered")
+        image = {
+            "docker_image_url": url,
+            "state": "AVAILABLE",
+            "status_message": "",
+            "manifest_sha256": hashlib.sha256(url.encode()).hexdigest(),
+        }
+        self._images[url] = image
+        self._store.put("images", url, image)
+        return {"image": image}
 
-def list_images(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-compute-manager/images``."""
-    return {"images": list(ws.images.values())}
+    def get(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-compute-manager/images:get``."""
+        return {"image": self._image(request)}
 
+    def list_images(self, _request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-compute-manager/images``."""
+        return {"images": list(self._images.values())}
 
-def delete(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``DELETE /api/2.0/ai-compute-manager/images:delete``."""
-    url = _image(ws, request)["docker_image_url"]
-    del ws.images[url]
-    ws.store.delete("images", url)
-    return {}
+    def delete(self, request: Request) -> dict[str, Any]:
+        """``DELETE /api/2.0/ai-compute-manager/images:delete``."""
+        url = self._image(request)["docker_image_url"]
+        del self._images[url]
+        self._store.delete("images", url)
+        return {}
 
+    def check_access(self, request: Request) -> dict[str, Any]:
+        """``GET …/images:checkImageAccess`` and ``:validateImageAccess``: the server never asks a registry."""
+        normalise(request.text("docker_image_url"))
+        return {"publicly_accessible": True, "accessible": True}
 
-def check_access(_ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET …/images:checkImageAccess`` and ``:validateImageAccess``: the server never asks a registry."""
-    normalise(request.text("docker_image_url"))
-    return {"publicly_accessible": True, "accessible": True}
-
-
-def _image(ws: Workspace, request: Request) -> dict[str, Any]:
-    url = normalise(request.text("docker_image_url"))
-    if url not in ws.images:
-        raise missing(f"Image {url} is not registered.")
-    return ws.images[url]
-
-
-_IMAGES = "/api/2.0/ai-compute-manager/images"
-ROUTES = [
-    Route("POST", _IMAGES, register),
-    Route("GET", _IMAGES, list_images),
-    Route("GET", f"{_IMAGES}:get", get),
-    Route("GET", f"{_IMAGES}:checkImageAccess", check_access),
-    Route("GET", f"{_IMAGES}:validateImageAccess", check_access),
-    Route("DELETE", f"{_IMAGES}:delete", delete),
-]
+    def _image(self, request: Request) -> dict[str, Any]:
+        url = normalise(request.text("docker_image_url"))
+        if url not in self._images:
+            raise missing(f"Image {url} is not registered.")
+        return self._images[url]

@@ -17,58 +17,22 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.api.submission import node_count
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import malformed, refuse
+from databricks_air_local.http.exchange import route
+from databricks_air_local.http.refusals import malformed, refuse
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.state.runs import Run
-    from databricks_air_local.workspace import Workspace
+    from aiohttp import web
 
-__all__ = ["ROUTES"]
+    from databricks_air_local.engine.streams import Streams
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.runs import Run, Runs
+
+__all__ = ["Logs"]
 
 _DEFAULT_PAGE = 1000
 _LARGEST_PAGE = 10_000
 _NO_END = 2**62
-
-
-def read_logs(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``."""
-    run = ws.run(request.params["run_id"])
-    attempt = _attempt_number(run, request)
-    node = request.number("filter.node_index", 0)
-    if not 0 <= node < node_count(run.air):
-        raise refuse(f"node_index {node} is out of range: the run has {node_count(run.air)} nodes")
-    ascending = request.flag("ascending", True)
-    size = request.number("page_size", _DEFAULT_PAGE)
-    if size < 1:
-        raise refuse(f"page_size must be at least 1, got {size}")
-    stream = ws.streams.get(run.run_id, attempt, node)
-    since = request.number("from", 0) * 10**9
-    until = (request.number("to", _NO_END // 10**9 - 1) + 1) * 10**9
-    token = request.text("page_token", "")
-    found = list(
-        islice(
-            stream.select(
-                since,
-                until,
-                ascending=ascending,
-                start=_position(token) if token else None,
-                now=ws.clock.now(),
-            ),
-            min(size, _LARGEST_PAGE) + 1,
-        )
-    )
-    answer: dict[str, Any] = {"log_records": []}
-    if len(found) > min(size, _LARGEST_PAGE):
-        answer["next_page_token"] = f"p{found.pop().position}"
-    for record in found:
-        shown = {"time_unix_nano": record.time, "body": record.body, "node_index": node}
-        if record.record_id:
-            shown["record_id"] = record.record_id
-        answer["log_records"].append(shown)
-    return answer
 
 
 def _attempt_number(run: Run, request: Request) -> int:
@@ -84,4 +48,53 @@ def _position(token: str) -> int:
     return int(token[1:])
 
 
-ROUTES = [Route("GET", "/api/2.0/ai-training/workflows/by-run-id/{run_id}/logs", read_logs)]
+class Logs:
+    """The log endpoint."""
+
+    def __init__(self, runs: Runs, streams: Streams, clock: Clock) -> None:
+        self._runs = runs
+        self._streams = streams
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("GET", "/api/2.0/ai-training/workflows/by-run-id/{run_id}/logs", self.read_logs),
+        ]
+
+    def read_logs(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``."""
+        run = self._runs.find(request.params["run_id"])
+        attempt = _attempt_number(run, request)
+        node = request.number("filter.node_index", 0)
+        if not 0 <= node < run.nodes:
+            raise refuse(f"node_index {node} is out of range: the run has {run.nodes} nodes")
+        ascending = request.flag("ascending", True)
+        size = request.number("page_size", _DEFAULT_PAGE)
+        if size < 1:
+            raise refuse(f"page_size must be at least 1, got {size}")
+        stream = self._streams.get(run.run_id, attempt, node)
+        since = request.number("from", 0) * 10**9
+        until = (request.number("to", _NO_END // 10**9 - 1) + 1) * 10**9
+        token = request.text("page_token", "")
+        found = list(
+            islice(
+                stream.select(
+                    since,
+                    until,
+                    ascending=ascending,
+                    start=_position(token) if token else None,
+                    now=self._clock.now(),
+                ),
+                min(size, _LARGEST_PAGE) + 1,
+            )
+        )
+        answer: dict[str, Any] = {"log_records": []}
+        if len(found) > min(size, _LARGEST_PAGE):
+            answer["next_page_token"] = f"p{found.pop().position}"
+        for record in found:
+            shown = {"time_unix_nano": record.time, "body": record.body, "node_index": node}
+            if record.record_id:
+                shown["record_id"] = record.record_id
+            answer["log_records"].append(shown)
+        return answer

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from databricks_air_local.http.wire import integer, malformed, refuse
+from databricks_air_local.http.refusals import integer, malformed, refuse
 
 __all__ = ["EXPERIMENTS", "RUNS", "Searched", "search"]
 
@@ -198,7 +198,7 @@ def _like(pattern: str, flags: int = 0) -> re.Pattern[str]:
 
 def _orders(items: object, searched: Searched) -> list[tuple[str, str, bool]]:
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise malformed("Could not parse request object: order_by must be an array of strings")
+        raise malformed("order_by must be an array of strings")
     orders = []
     for item in items:
         match = _ORDER.fullmatch(item)

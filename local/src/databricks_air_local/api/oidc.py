@@ -17,53 +17,71 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import Refusal, Reply, malformed
+from aiohttp import web
+
+from databricks_air_local.http.exchange import Access, route
+from databricks_air_local.http.refusals import Refusal, malformed
 from databricks_air_local.state.tokens import basic_password
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.site import Site
+    from databricks_air_local.state.tokens import Tokens
 
-__all__ = ["ROUTES"]
-
-
-def reachable(_ws: Workspace, _request: Request) -> Reply:
-    """``HEAD /``."""
-    return Reply(200)
+__all__ = ["Oidc"]
 
 
-def host_metadata(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /.well-known/databricks-config``."""
-    workspace_id = str(ws.settings.workspace_id)
-    return {"oidc_endpoint": f"{ws.url}/oidc", "workspace_id": workspace_id, "cloud": "AWS"}
+class Oidc:
+    """What an SDK asks a host first, and tokens for client credentials."""
 
+    def __init__(self, site: Site, tokens: Tokens, seconds: float) -> None:
+        self._site = site
+        self._tokens = tokens
+        self._seconds = seconds
 
-def authorization_server(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /oidc/.well-known/oauth-authorization-server``."""
-    return {
-        "issuer": f"{ws.url}/oidc",
-        "authorization_endpoint": f"{ws.url}/oidc/v1/authorize",
-        "token_endpoint": f"{ws.url}/oidc/v1/token",
-    }
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("HEAD", "/", self.reachable, Access.PUBLIC),
+            route("GET", "/.well-known/databricks-config", self.host_metadata, Access.PUBLIC),
+            route(
+                "GET",
+                "/oidc/.well-known/oauth-authorization-server",
+                self.authorization_server,
+                Access.PUBLIC,
+            ),
+            route("POST", "/oidc/v1/token", self.token, Access.PUBLIC),
+        ]
 
+    def reachable(self, _request: Request) -> web.StreamResponse:
+        """``HEAD /``."""
+        return web.Response()
 
-def token(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
-    try:
-        form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
-    except ValueError:
-        raise malformed("The form has too many fields") from None
-    secret = (form.get("client_secret") or [""])[-1] or basic_password(request.headers)
-    if secret != ws.tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
-        raise Refusal(401, "invalid_client", "Client authentication failed")
-    seconds = ws.settings.token_seconds
-    return {"access_token": ws.tokens.issue(seconds), "token_type": "Bearer", "expires_in": int(seconds)}
+    def host_metadata(self, _request: Request) -> dict[str, Any]:
+        """``GET /.well-known/databricks-config``."""
+        workspace_id = str(self._site.workspace_id)
+        return {"oidc_endpoint": f"{self._site.url}/oidc", "workspace_id": workspace_id, "cloud": "AWS"}
 
+    def authorization_server(self, _request: Request) -> dict[str, Any]:
+        """``GET /oidc/.well-known/oauth-authorization-server``."""
+        return {
+            "issuer": f"{self._site.url}/oidc",
+            "authorization_endpoint": f"{self._site.url}/oidc/v1/authorize",
+            "token_endpoint": f"{self._site.url}/oidc/v1/token",
+        }
 
-ROUTES = [
-    Route("HEAD", "/", reachable, public=True),
-    Route("GET", "/.well-known/databricks-config", host_metadata, public=True),
-    Route("GET", "/oidc/.well-known/oauth-authorization-server", authorization_server, public=True),
-    Route("POST", "/oidc/v1/token", token, public=True),
-]
+    def token(self, request: Request) -> dict[str, Any]:
+        """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
+        try:
+            form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
+        except ValueError:
+            raise malformed("The form has too many fields") from None
+        secret = (form.get("client_secret") or [""])[-1] or basic_password(request.headers)
+        if secret != self._tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
+            raise Refusal(401, "invalid_client", "Client authentication failed")
+        seconds = self._seconds
+        return {
+            "access_token": self._tokens.issue(seconds),
+            "token_type": "Bearer",
+            "expires_in": int(seconds),
+        }

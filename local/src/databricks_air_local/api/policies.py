@@ -16,25 +16,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import malformed, refuse
+from databricks_air_local.http.exchange import route
+from databricks_air_local.http.refusals import malformed, refuse
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from collections.abc import Mapping
 
-__all__ = ["ROUTES", "page"]
+    from aiohttp import web
 
+    from databricks_air_local.http.exchange import Request
 
-def list_policies(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/serverless-policies``: the name filter is partial and ignores case."""
-    wanted = request.text("filter_by.policy_name", "").lower()
-    found = [
-        {"policy_id": policy_id, "policy_name": name, "display_name": name}
-        for name, policy_id in ws.settings.policies.items()
-        if wanted in name.lower()
-    ]
-    return page(request, "policies", found, 1000)
+__all__ = ["Policies"]
 
 
 def page(request: Request, name: str, items: list[Any], largest: int) -> dict[str, Any]:
@@ -55,4 +47,24 @@ def page(request: Request, name: str, items: list[Any], largest: int) -> dict[st
     return answer
 
 
-ROUTES = [Route("GET", "/api/2.0/serverless-policies", list_policies)]
+class Policies:
+    """Usage policies."""
+
+    def __init__(self, policies: Mapping[str, str]) -> None:
+        self._policies = policies
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("GET", "/api/2.0/serverless-policies", self.list_policies),
+        ]
+
+    def list_policies(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/serverless-policies``: the name filter is partial and ignores case."""
+        wanted = request.text("filter_by.policy_name", "").lower()
+        found = [
+            {"policy_id": policy_id, "policy_name": name, "display_name": name}
+            for name, policy_id in self._policies.items()
+            if wanted in name.lower()
+        ]
+        return page(request, "policies", found, 1000)

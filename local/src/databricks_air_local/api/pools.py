@@ -17,53 +17,62 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.api.policies import page
-from databricks_air_local.api.submission import GPUS_PER_NODE
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import missing
+from databricks_air_local.http.exchange import route
+from databricks_air_local.http.refusals import missing
+from databricks_air_local.state.runs import GPUS_PER_NODE
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from collections.abc import Mapping
 
-__all__ = ["ROUTES"]
+    from aiohttp import web
 
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.runs import Runs
 
-def list_pools(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-training/provisioned-capacities``: without their use."""
-    pools = [_pool(ws, pool_id) for pool_id in ws.settings.pools]
-    return page(request, "provisioned_capacities", pools, 100)
+__all__ = ["Pools"]
 
 
-def get_pool(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-training/provisioned-capacities/{id}``: 64-bit numbers are strings."""
-    pool_id = request.params["pool_id"]
-    if pool_id not in ws.settings.pools:
-        raise missing(f"Provisioned capacity '{pool_id[:255]}' does not exist.")
-    used = sum(
-        int(compute["accelerator_count"])
-        for run in ws.runs.values()
-        if run.active and run.last.started
-        for compute in [run.air["deployments"][0]["compute"]]
-        if compute.get("provisioned_capacity_id") == pool_id
-    )
-    idle = max(0, ws.settings.pools[pool_id][1] - used)
-    usage = {"used_accelerator_count": str(used), "idle_accelerator_count": str(idle)}
-    return {**_pool(ws, pool_id), "status": {"usage": usage}}
+class Pools:
+    """GPU pools, and which accelerators there are."""
 
+    def __init__(self, pools: Mapping[str, tuple[str, int]], runs: Runs) -> None:
+        self._pools = pools
+        self._runs = runs
 
-def _pool(ws: Workspace, pool_id: str) -> dict[str, Any]:
-    kind, count = ws.settings.pools[pool_id]
-    name = f"provisioned-capacities/{pool_id}"
-    return {"name": name, "spec": {"accelerator_type": kind, "accelerator_count": str(count)}}
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("GET", "/api/2.0/ai-training/provisioned-capacities", self.list_pools),
+            route("GET", "/api/2.0/ai-training/provisioned-capacities/{pool_id}", self.get_pool),
+            route("GET", "/api/2.0/ai-compute-manager/compute-options", self.compute_options),
+        ]
 
+    def list_pools(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-training/provisioned-capacities``: without their use."""
+        pools = [self._pool(pool_id) for pool_id in self._pools]
+        return page(request, "provisioned_capacities", pools, 100)
 
-def compute_options(_ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/ai-compute-manager/compute-options``."""
-    return {"compute_options": [{"hardware_accelerator": name} for name in GPUS_PER_NODE]}
+    def get_pool(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-training/provisioned-capacities/{id}``: 64-bit numbers are strings."""
+        pool_id = request.params["pool_id"]
+        if pool_id not in self._pools:
+            raise missing(f"Provisioned capacity '{pool_id[:255]}' does not exist.")
+        used = sum(
+            int(compute["accelerator_count"])
+            for run in self._runs
+            if run.active and run.last.started
+            for compute in [run.compute]
+            if compute.get("provisioned_capacity_id") == pool_id
+        )
+        idle = max(0, self._pools[pool_id][1] - used)
+        usage = {"used_accelerator_count": str(used), "idle_accelerator_count": str(idle)}
+        return {**self._pool(pool_id), "status": {"usage": usage}}
 
+    def _pool(self, pool_id: str) -> dict[str, Any]:
+        kind, count = self._pools[pool_id]
+        name = f"provisioned-capacities/{pool_id}"
+        return {"name": name, "spec": {"accelerator_type": kind, "accelerator_count": str(count)}}
 
-ROUTES = [
-    Route("GET", "/api/2.0/ai-training/provisioned-capacities", list_pools),
-    Route("GET", "/api/2.0/ai-training/provisioned-capacities/{pool_id}", get_pool),
-    Route("GET", "/api/2.0/ai-compute-manager/compute-options", compute_options),
-]
+    def compute_options(self, _request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/ai-compute-manager/compute-options``."""
+        return {"compute_options": [{"hardware_accelerator": name} for name in GPUS_PER_NODE]}

@@ -16,27 +16,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.router import Route
+from databricks_air_local.http.exchange import route
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from aiohttp import web
 
-__all__ = ["ROUTES"]
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.site import Site
 
-
-def me(ws: Workspace, _request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/preview/scim/v2/Me``."""
-    user = ws.settings.user
-    return {
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "id": "1",
-        "userName": user,
-        "displayName": user.partition("@")[0],
-        "active": True,
-        "emails": [{"value": user, "primary": True, "type": "work"}],
-        "groups": [{"display": "users", "value": "2", "type": "direct"}],
-    }
+__all__ = ["Scim"]
 
 
-ROUTES = [Route("GET", "/api/2.0/preview/scim/v2/Me", me)]
+class Scim:
+    """Who the caller is."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("GET", "/api/2.0/preview/scim/v2/Me", self.me),
+        ]
+
+    def me(self, _request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/preview/scim/v2/Me``."""
+        user = self._site.user
+        return {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "id": "1",
+            "userName": user,
+            "displayName": user.partition("@")[0],
+            "active": True,
+            "emails": [{"value": user, "primary": True, "type": "work"}],
+            "groups": [{"display": "users", "value": "2", "type": "direct"}],
+        }

@@ -16,22 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.wire import Refusal, malformed, refuse
+from databricks_air_local.http.refusals import Refusal, malformed, refuse
+from databricks_air_local.state.runs import GPUS_PER_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GPUS_PER_NODE", "check_submission", "command_paths", "node_count"]
+__all__ = ["check_submission"]
 
-GPUS_PER_NODE = {"GPU_1xA10": 1, "GPU_1xH100": 1, "GPU_8xH100": 8, "GPU_8xB300": 8}
 PRIORITIES = ("BEST_EFFORT", "NORMAL", "CRITICAL")
 _MAX_NODES = 64
-
-
-def node_count(air: dict[str, Any]) -> int:
-    """Return how many nodes a checked ``ai_runtime_task`` asks for."""
-    compute = air["deployments"][0]["compute"]
-    return int(compute["accelerator_count"]) // GPUS_PER_NODE[compute["accelerator_type"]]
 
 
 def check_submission(body: dict[str, Any], readable: Callable[[str], bool]) -> None:
@@ -91,7 +85,7 @@ def _check_numbers(body: dict[str, Any], task: dict[str, Any]) -> None:
         if value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool):
-            raise malformed(f"Could not parse request object: {name} must be an integer")
+            raise malformed(f"{name} must be an integer")
         if not least <= value < 2**31:
             raise refuse(f"{name} must be between {least} and {2**31 - 1}, got {value}.")
     token = body.get("idempotency_token")
@@ -173,14 +167,14 @@ def _items(holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise malformed(f"Could not parse request object: {name} must be an array of objects")
+        raise malformed(f"{name} must be an array of objects")
     return value
 
 
 def _strings(holder: dict[str, Any], name: str, where: str) -> list[str]:
     value = holder.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise malformed(f"Could not parse request object: {where}{name} must be an array of strings")
+        raise malformed(f"{where}{name} must be an array of strings")
     return value
 
 
@@ -191,15 +185,5 @@ def _string(holder: dict[str, Any], name: str, where: str, *, required: bool = T
     if value is None or value == "":
         raise refuse(f"Missing required field: {where}{name}")
     if not isinstance(value, str):
-        raise malformed(f"Could not parse request object: {where}{name} must be a string")
+        raise malformed(f"{where}{name} must be a string")
     return value
-
-
-def command_paths(air: dict[str, Any]) -> list[str]:
-    """Return the command of each node, by rank, of a checked ``ai_runtime_task``."""
-    deployment = air["deployments"][0]
-    paths = [str(deployment.get("command_path") or "")] * node_count(air)
-    for container in deployment.get("containers") or ():
-        for rank in container["ranks"]:
-            paths[rank] = container["command_path"]
-    return paths

@@ -16,28 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import malformed
+from databricks_air_local.http.exchange import route
+from databricks_air_local.http.refusals import malformed
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.workspace import Workspace
+    from aiohttp import web
 
-__all__ = ["ROUTES", "check_config_errors"]
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.script.scenario import Script
 
-
-def validate(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/ai-training/config:validate``: nothing to complain about, or what a test said."""
-    body = request.json()
-    for name, value in body.items():
-        if name not in {"task", "run_options", "environment"}:
-            shown = name[:100]
-            raise malformed(
-                f"Cannot find field: {shown} in message databricks.aicomputemanager.ValidateConfigRequest"
-            )
-        if not isinstance(value, dict):
-            raise malformed(f"Could not parse request object: {name} must be an object")
-    return {"errors": ws.config_errors} if ws.config_errors else {}
+__all__ = ["ConfigCheck"]
 
 
 def check_config_errors(errors: object) -> list[dict[str, str]]:
@@ -54,4 +42,27 @@ def check_config_errors(errors: object) -> list[dict[str, str]]:
     return errors
 
 
-ROUTES = [Route("POST", "/api/2.0/ai-training/config:validate", validate)]
+class ConfigCheck:
+    """Nothing to complain about, or what a test said."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("POST", "/api/2.0/ai-training/config:validate", self.validate),
+        ]
+
+    def validate(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/ai-training/config:validate``: nothing to complain about, or what a test said."""
+        body = request.json()
+        for name, value in body.items():
+            if name not in {"task", "run_options", "environment"}:
+                shown = name[:100]
+                raise malformed(
+                    f"Cannot find field: {shown} in message databricks.aicomputemanager.ValidateConfigRequest"
+                )
+            if not isinstance(value, dict):
+                raise malformed(f"{name} must be an object")
+        return {"errors": self._script.config_errors} if self._script.config_errors else {}

@@ -21,109 +21,22 @@ from email.policy import HTTP
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.router import Route
-from databricks_air_local.http.wire import Refusal, Reply, malformed, refuse
+from aiohttp import web
+
+from databricks_air_local.http.exchange import Spool, route
+from databricks_air_local.http.refusals import Refusal, malformed, refuse
 
 if TYPE_CHECKING:
-    from databricks_air_local.http.wire import Request
-    from databricks_air_local.state.tree import Entry
-    from databricks_air_local.workspace import Workspace
+    from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.store import Store
+    from databricks_air_local.state.tree import Entry, Tree
 
-__all__ = ["ROUTES"]
+__all__ = ["WorkspaceFiles"]
 
 _NOTEBOOK_HEADER = b"# Databricks notebook source"
 _EXPORT_LIMIT = 10 * 1024 * 1024
 _LANGUAGES = {".py": "PYTHON", ".sql": "SQL", ".scala": "SCALA", ".r": "R"}
 _FORMATS = ("SOURCE", "AUTO", "RAW", "HTML", "JUPYTER", "DBC", "R_MARKDOWN")
-
-
-def mkdirs(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/workspace/mkdirs``."""
-    ws.workspace_files.mkdirs(request.json().get("path"))
-    return {}
-
-
-def get_status(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/workspace/get-status``."""
-    return _object_info(ws.workspace_files.get(request.text("path")))
-
-
-def import_file(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/workspace-files/import-file/{path}``: the raw body becomes the file."""
-    assert request.upload is not None
-    path = request.params["path"]
-    with request.upload.open("rb") as file:
-        head = file.read(len(_NOTEBOOK_HEADER))
-    language = None
-    if path.endswith(".py") and head == _NOTEBOOK_HEADER:
-        path, language = path[: -len(".py")], "PYTHON"
-    ws.workspace_files.write(path, request.upload, overwrite=request.flag("overwrite"), language=language)
-    return {}
-
-
-def import_object(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/workspace/import``: a form with a file part, or JSON with base64."""
-    fields, content = _import_form(request) if _is_form(request) else _import_json(request)
-    kind = fields.get("format") or "SOURCE"
-    if kind not in _FORMATS:
-        raise refuse(f"format '{str(kind)[:40]}' is not one of {', '.join(_FORMATS)}")
-    path = ws.workspace_files.canonical(fields.get("path"))
-    suffix = PurePosixPath(path).suffix.lower()
-    language = fields.get("language")
-    if kind == "AUTO":
-        notebook = content.startswith(_NOTEBOOK_HEADER) and suffix == ".py"
-        language = "PYTHON" if notebook else None
-        path = path[: -len(suffix)] if notebook else path
-    elif kind == "RAW":
-        language = None
-    elif not language and kind == "SOURCE":
-        raise refuse("The language of a notebook in format SOURCE is required; use format=AUTO for a file.")
-    blob = ws.store.write_blob(content)
-    try:
-        ws.workspace_files.write(
-            path, blob, overwrite=fields.get("overwrite") in (True, "true"), language=language
-        )
-    except Refusal:
-        blob.unlink()
-        raise
-    return {}
-
-
-def export(ws: Workspace, request: Request) -> Any:
-    """``GET /api/2.0/workspace/export``: raw bytes, or JSON with base64."""
-    path = request.text("path")
-    entry = ws.workspace_files.get(path)
-    if entry.blob is None:
-        raise refuse(f"Path ({path}) is a directory and cannot be exported")
-    if entry.size > _EXPORT_LIMIT:
-        message = f"The size of {path} is above the limit of {_EXPORT_LIMIT} bytes"
-        raise Refusal(400, "MAX_NOTEBOOK_SIZE_EXCEEDED", message)
-    file = ws.workspace_files.blob(entry)
-    if request.flag("direct_download"):
-        return Reply(200, file=file, headers={"Content-Type": "application/octet-stream"})
-    kind = "py" if entry.language else PurePosixPath(entry.path).suffix.lstrip(".") or "file"
-    return {"content": base64.b64encode(file.read_bytes()).decode(), "file_type": kind}
-
-
-def list_objects(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``GET /api/2.0/workspace/list``."""
-    entry = ws.workspace_files.get(request.text("path"))
-    if entry.kind != "DIRECTORY":
-        return {"objects": [_object_info(entry)]}
-    objects = [_object_info(child) for child in ws.workspace_files.children(entry.path)]
-    return {"objects": objects} if objects else {}
-
-
-def delete(ws: Workspace, request: Request) -> dict[str, Any]:
-    """``POST /api/2.0/workspace/delete``."""
-    body = request.json()
-    entry = ws.workspace_files.get(body.get("path"))
-    if entry.path == "/":
-        raise refuse("The root directory cannot be deleted")
-    if ws.workspace_files.children(entry.path) and body.get("recursive") not in (True, "true"):
-        raise Refusal(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
-    ws.workspace_files.delete(entry.path)
-    return {}
 
 
 def _object_info(entry: Entry) -> dict[str, Any]:
@@ -166,19 +79,114 @@ def _import_json(request: Request) -> tuple[dict[str, Any], bytes]:
     fields = request.json()
     content = fields.get("content", "")
     if not isinstance(content, str):
-        raise malformed("Could not parse request object: content must be a base64 string")
+        raise malformed("content must be a base64 string")
     try:
         return fields, base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError):
-        raise malformed("Could not parse request object: content is not base64") from None
+        raise malformed("content is not base64") from None
 
 
-ROUTES = [
-    Route("POST", "/api/2.0/workspace/mkdirs", mkdirs),
-    Route("GET", "/api/2.0/workspace/get-status", get_status),
-    Route("POST", "/api/2.0/workspace-files/import-file/{path:path}", import_file, upload=True),
-    Route("POST", "/api/2.0/workspace/import", import_object),
-    Route("GET", "/api/2.0/workspace/export", export),
-    Route("GET", "/api/2.0/workspace/list", list_objects),
-    Route("POST", "/api/2.0/workspace/delete", delete),
-]
+class WorkspaceFiles:
+    """Directories, files and notebooks."""
+
+    def __init__(self, tree: Tree, store: Store, spool: Spool) -> None:
+        self._tree = tree
+        self._store = store
+        self._spool = spool
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            route("POST", "/api/2.0/workspace/mkdirs", self.mkdirs),
+            route("GET", "/api/2.0/workspace/get-status", self.get_status),
+            route(
+                "POST", "/api/2.0/workspace-files/import-file/{path:.*}", self.import_file, spool=self._spool
+            ),
+            route("POST", "/api/2.0/workspace/import", self.import_object),
+            route("GET", "/api/2.0/workspace/export", self.export),
+            route("GET", "/api/2.0/workspace/list", self.list_objects),
+            route("POST", "/api/2.0/workspace/delete", self.delete),
+        ]
+
+    def mkdirs(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/workspace/mkdirs``."""
+        self._tree.mkdirs(request.json().get("path"))
+        return {}
+
+    def get_status(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/workspace/get-status``."""
+        return _object_info(self._tree.get(request.text("path")))
+
+    def import_file(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/workspace-files/import-file/{path}``: the raw body becomes the file."""
+        path = request.file
+        with request.upload.open("rb") as file:
+            head = file.read(len(_NOTEBOOK_HEADER))
+        language = None
+        if path.endswith(".py") and head == _NOTEBOOK_HEADER:
+            path, language = path[: -len(".py")], "PYTHON"
+        self._tree.write(path, request.upload, overwrite=request.flag("overwrite"), language=language)
+        return {}
+
+    def import_object(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/workspace/import``: a form with a file part, or JSON with base64."""
+        fields, content = _import_form(request) if _is_form(request) else _import_json(request)
+        kind = fields.get("format") or "SOURCE"
+        if kind not in _FORMATS:
+            raise refuse(f"format '{str(kind)[:40]}' is not one of {', '.join(_FORMATS)}")
+        path = self._tree.canonical(fields.get("path"))
+        suffix = PurePosixPath(path).suffix.lower()
+        language = fields.get("language")
+        if kind == "AUTO":
+            notebook = content.startswith(_NOTEBOOK_HEADER) and suffix == ".py"
+            language = "PYTHON" if notebook else None
+            path = path[: -len(suffix)] if notebook else path
+        elif kind == "RAW":
+            language = None
+        elif not language and kind == "SOURCE":
+            raise refuse(
+                "The language of a notebook in format SOURCE is required; use format=AUTO for a file."
+            )
+        blob = self._store.write_blob(content)
+        try:
+            self._tree.write(
+                path, blob, overwrite=fields.get("overwrite") in (True, "true"), language=language
+            )
+        except Refusal:
+            blob.unlink()
+            raise
+        return {}
+
+    def export(self, request: Request) -> Any:
+        """``GET /api/2.0/workspace/export``: raw bytes, or JSON with base64."""
+        path = request.text("path")
+        entry = self._tree.get(path)
+        if entry.blob is None:
+            raise refuse(f"Path ({path}) is a directory and cannot be exported")
+        if entry.size > _EXPORT_LIMIT:
+            message = f"The size of {path} is above the limit of {_EXPORT_LIMIT} bytes"
+            raise Refusal(400, "MAX_NOTEBOOK_SIZE_EXCEEDED", message)
+        file = self._tree.blob(entry)
+        if request.flag("direct_download"):
+            return web.FileResponse(file, headers={"Content-Type": "application/octet-stream"})
+        kind = "py" if entry.language else PurePosixPath(entry.path).suffix.lstrip(".") or "file"
+        return {"content": base64.b64encode(file.read_bytes()).decode(), "file_type": kind}
+
+    def list_objects(self, request: Request) -> dict[str, Any]:
+        """``GET /api/2.0/workspace/list``."""
+        entry = self._tree.get(request.text("path"))
+        if entry.kind != "DIRECTORY":
+            return {"objects": [_object_info(entry)]}
+        objects = [_object_info(child) for child in self._tree.children(entry.path)]
+        return {"objects": objects} if objects else {}
+
+    def delete(self, request: Request) -> dict[str, Any]:
+        """``POST /api/2.0/workspace/delete``."""
+        body = request.json()
+        entry = self._tree.get(body.get("path"))
+        if entry.path == "/":
+            raise refuse("The root directory cannot be deleted")
+        if self._tree.children(entry.path) and body.get("recursive") not in (True, "true"):
+            raise Refusal(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
+        self._tree.delete(entry.path)
+        return {}

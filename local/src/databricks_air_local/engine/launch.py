@@ -22,19 +22,20 @@ import tarfile
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from databricks_air_local.api.submission import GPUS_PER_NODE
-from databricks_air_local.engine.dependencies import wanted_dependencies, write_setup
+from databricks_air_local.engine.dependencies import dependency_notice, wanted_dependencies, write_setup
 from databricks_air_local.engine.node import MARK, NodeSpec
+from databricks_air_local.state.runs import GPUS_PER_NODE
 from databricks_air_local.state.tree import parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from databricks_air_local.state.files import Files
     from databricks_air_local.state.runs import Attempt, Run
-    from databricks_air_local.workspace import Workspace
+    from databricks_air_local.state.site import Settings, Site
 
-__all__ = ["CommandError", "Place", "prepare"]
+__all__ = ["CommandError", "Launcher", "Place", "extract_code"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SIDECARS = (
@@ -63,88 +64,107 @@ class Place(NamedTuple):
     command: str
 
 
-def prepare(ws: Workspace, run: Run, attempt: Attempt, place: Place, cpus: str) -> NodeSpec:
-    """Lay out the directory of a node and return what starts it.
+class Launcher:
+    """Lays out nodes.
 
-    :raises CommandError: when something that the run names is missing or unusable.
+    :param directory: where the state is kept: below it the runs and the environments.
+    :param site: what a command reaches the server by.
+    :param token: the token of commands.
     """
-    directory = ws.node_directory(run.run_id, attempt.number, place.rank)
-    launch = directory / "launch"
-    launch.mkdir(parents=True, exist_ok=True)
-    (directory / "home").mkdir(exist_ok=True)
-    _copy_launch(ws, place.command, launch)
-    variables = _variables(ws, run, attempt, place)
-    variables["HOME"] = str(directory / "home")
-    if (launch / "hyperparameters.yaml").exists():
-        variables["HYPERPARAMETERS_PATH"] = str(launch / "hyperparameters.yaml")
-    if run.air.get("code_source_path"):
-        variables["CODE_SOURCE_PATH"] = str(_extract(ws, run.air["code_source_path"], directory))
-    variables.update(_sidecar_variables(launch, ws.secrets))
-    setup = None
-    wanted = wanted_dependencies(run.body, launch)
-    if wanted and ws.settings.install_dependencies:
-        setup, path = write_setup(ws.store.directory / "environments", wanted, launch)
-        variables["VIRTUAL_ENV"] = str(path)
-        variables["PATH"] = f"{path / 'bin'}{os.pathsep}{variables.get('PATH', os.defpath)}"
-    return NodeSpec(
-        directory,
-        launch / "command.sh",
-        variables,
-        ws.settings.keep_runs,
-        ws.settings.memory_limit,
-        cpus,
-        setup,
-    )
 
+    def __init__(self, directory: Path, files: Files, site: Site, settings: Settings, token: str) -> None:
+        self._runs = directory / "runs"
+        self._environments = directory / "environments"
+        self._files = files
+        self._site = site
+        self._settings = settings
+        self._token = token
 
-def _variables(ws: Workspace, run: Run, attempt: Attempt, place: Place) -> dict[str, str]:
-    per_node = GPUS_PER_NODE[run.air["deployments"][0]["compute"]["accelerator_type"]]
-    variables = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {
-        **variables,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(place.port),
-        "NUM_NODES": str(place.nodes),
-        "NODE_RANK": str(place.rank),
-        "WORLD_SIZE": str(per_node * place.nodes),
-        "LOCAL_WORLD_SIZE": str(per_node),
-        "MLFLOW_RUN_ID": attempt.mlflow_run_id,
-        "MLFLOW_EXPERIMENT_ID": attempt.experiment_id,
-        # On the platform this is "databricks"; here any MLflow client reaches the server without a profile.
-        "MLFLOW_TRACKING_URI": ws.url,
-        "MLFLOW_TRACKING_TOKEN": ws.tokens.node,
-        # MLflow's client asks for artifacts as Databricks' own clients do, and so may the command.
-        "DATABRICKS_HOST": ws.url,
-        "DATABRICKS_TOKEN": ws.tokens.node,
-        "MLFLOW_SYSTEM_METRICS_NODE_ID": f"node_{place.rank}",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "NCCL_DEBUG": "WARN",
-        # Lines appear when they are printed, as nobody sits at a terminal to see that they do not.
-        "PYTHONUNBUFFERED": "1",
-        "DATABRICKS_RUNTIME_VERSION": _runtime_version(run.body),
-        MARK: uuid.uuid4().hex,
-    }
+    def directory(self, run_id: int, attempt: int, rank: int) -> Path:
+        """Return the directory of one node of one attempt."""
+        return self._runs / str(run_id) / f"attempt_{attempt}" / f"node_{rank}"
 
+    def prepare(self, run: Run, attempt: Attempt, place: Place, cpus: str) -> NodeSpec:
+        """Lay out the directory of a node and return what starts it.
 
-def _copy_launch(ws: Workspace, command_path: str, launch: Path) -> None:
-    tree = ws.tree_of(command_path)
-    command = tree.find(command_path)
-    if command is None or command.blob is None:
-        raise CommandError(f"command_path '{command_path}' is not a readable file")
-    shutil.copyfile(tree.blob(command), launch / "command.sh")
-    for name in _SIDECARS:
-        entry = tree.find(f"{parent_of(command_path)}/{name}")
-        if entry is not None and entry.blob is not None:
-            shutil.copyfile(tree.blob(entry), launch / name)
+        :param cpus: the processors it may use, as ``taskset`` writes them; empty for all.
+        :raises CommandError: when something that the run names is missing or unusable.
+        """
+        settings = self._settings
+        directory = self.directory(run.run_id, attempt.number, place.rank)
+        launch = directory / "launch"
+        launch.mkdir(parents=True, exist_ok=True)
+        (directory / "home").mkdir(exist_ok=True)
+        self._copy_launch(place.command, launch)
+        variables = self._variables(run, attempt, place)
+        variables["HOME"] = str(directory / "home")
+        if (launch / "hyperparameters.yaml").exists():
+            variables["HYPERPARAMETERS_PATH"] = str(launch / "hyperparameters.yaml")
+        if run.air.get("code_source_path"):
+            archive = self._file("code_source_path", run.air["code_source_path"])
+            code = extract_code(archive, directory / "databricks" / "code_source")
+            variables["CODE_SOURCE_PATH"] = str(code)
+        variables.update(_sidecar_variables(launch, settings.secrets))
+        setup = None
+        wanted = wanted_dependencies(run.body, launch)
+        if wanted and settings.install_dependencies:
+            setup, path = write_setup(self._environments, wanted, launch)
+            variables["VIRTUAL_ENV"] = str(path)
+            variables["PATH"] = f"{path / 'bin'}{os.pathsep}{variables.get('PATH', os.defpath)}"
+        command = launch / "command.sh"
+        keep, memory = settings.keep_runs, settings.memory_limit
+        return NodeSpec(directory, command, variables, keep, memory, cpus, setup)
 
+    def preamble(self, run: Run) -> list[str]:
+        """Return the lines that the platform writes before the command's own."""
+        notice = [] if self._settings.install_dependencies else dependency_notice(run.body)
+        directory = parent_of(run.commands[0])
+        missing = not self._files.readable(f"{directory}/requirements.yaml")
+        if self._settings.requirements_notice and missing:
+            line = f"No co-located requirements.yaml at {directory}; skipping requirements.yaml install."
+            notice.insert(0, line)
+        return notice
 
-def _extract(ws: Workspace, path: str, directory: Path) -> Path:
-    """Extract a snapshot below a node's directory and return the directory that it holds."""
-    tree = ws.tree_of(path)
-    entry = tree.find(path)
-    if entry is None or entry.blob is None:
-        raise CommandError(f"code_source_path '{path}' is not a readable file")
-    return extract_code(tree.blob(entry), directory / "databricks" / "code_source")
+    def _variables(self, run: Run, attempt: Attempt, place: Place) -> dict[str, str]:
+        per_node = GPUS_PER_NODE[run.compute["accelerator_type"]]
+        variables = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return {
+            **variables,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(place.port),
+            "NUM_NODES": str(place.nodes),
+            "NODE_RANK": str(place.rank),
+            "WORLD_SIZE": str(per_node * place.nodes),
+            "LOCAL_WORLD_SIZE": str(per_node),
+            "MLFLOW_RUN_ID": attempt.mlflow_run_id,
+            "MLFLOW_EXPERIMENT_ID": attempt.experiment_id,
+            # On the platform this is "databricks"; here any MLflow client reaches the server without a profile.
+            "MLFLOW_TRACKING_URI": self._site.url,
+            "MLFLOW_TRACKING_TOKEN": self._token,
+            # MLflow's client asks for artifacts as Databricks' own clients do, and so may the command.
+            "DATABRICKS_HOST": self._site.url,
+            "DATABRICKS_TOKEN": self._token,
+            "MLFLOW_SYSTEM_METRICS_NODE_ID": f"node_{place.rank}",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+            "NCCL_DEBUG": "WARN",
+            # Lines appear when they are printed, as nobody sits at a terminal to see that they do not.
+            "PYTHONUNBUFFERED": "1",
+            "DATABRICKS_RUNTIME_VERSION": _runtime_version(run.body),
+            MARK: uuid.uuid4().hex,
+        }
+
+    def _file(self, field: str, path: str) -> Path:
+        file = self._files.find(path)
+        if file is None:
+            raise CommandError(f"{field} '{path}' is not a readable file")
+        return file
+
+    def _copy_launch(self, command: str, launch: Path) -> None:
+        shutil.copyfile(self._file("command_path", command), launch / "command.sh")
+        for name in _SIDECARS:
+            file = self._files.find(f"{parent_of(command)}/{name}")
+            if file is not None:
+                shutil.copyfile(file, launch / name)
 
 
 def extract_code(archive: Path, target: Path) -> Path:

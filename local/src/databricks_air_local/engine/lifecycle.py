@@ -19,14 +19,15 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.engine.chunks import publish, published
-from databricks_air_local.engine.nodes import LOST, Outcome
+from databricks_air_local.engine.nodes import LOST, Nodes, Outcome
 from databricks_air_local.state.runs import FAILED_MESSAGE, Attempt, Run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from databricks_air_local.workspace import Workspace
+    from databricks_air_local.engine.records import Records
+    from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.runs import Runs
 
 __all__ = ["Lifecycle"]
 
@@ -37,10 +38,19 @@ _CANCELLED = "Run cancelled."
 
 
 class Lifecycle:
-    """Moves runs through their states."""
+    """Moves runs through their states.
 
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
+    :param nodes: runs the commands.
+    :param records: what is written down of an attempt.
+    :param retry_wait: seconds between two attempts.
+    """
+
+    def __init__(self, runs: Runs, clock: Clock, nodes: Nodes, records: Records, retry_wait: float) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._nodes = nodes
+        self._records = records
+        self._retry_wait = retry_wait
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._held: dict[int, asyncio.Future[None]] = {}
 
@@ -56,7 +66,7 @@ class Lifecycle:
             return
         run.cancelled = True
         run.last.life = "TERMINATING"
-        self._ws.save(run)
+        self._runs.save(run)
         task = self._tasks.get(run.run_id)
         if task is not None:
             task.cancel()
@@ -87,7 +97,7 @@ class Lifecycle:
         except asyncio.CancelledError:
             if not run.cancelled:
                 raise
-            await self._ws.clock.sleep(float(run.plan.get("cancel_after", 0)))
+            await self._clock.sleep(float(run.plan.get("cancel_after", 0)))
             self._finish(run, Outcome("CANCELED", _CANCELLED))
         except Exception:
             logger.exception("run %s broke the local AI Runtime", run.run_id)
@@ -110,9 +120,9 @@ class Lifecycle:
             return Outcome(attempt.result, attempt.message, attempt.code)
         if "outcome" in _script(run, attempt.number):
             return LOST
-        seconds = attempt.started / 1000 + run.timeout - self._ws.clock.now() if run.timeout else 0
-        work = self._ws.nodes.adopt(run, attempt)
-        async with published(self._ws, run, attempt):
+        seconds = attempt.started / 1000 + run.timeout - self._clock.now() if run.timeout else 0
+        work = self._nodes.adopt(run, attempt)
+        async with self._records.artifacts.published(run, attempt):
             return await self._within(max(seconds, 0.001) if run.timeout else 0, work)
 
     def _retries(self, run: Run, outcome: Outcome) -> bool:
@@ -126,26 +136,24 @@ class Lifecycle:
         ended.life, ended.ended, ended.message = "WAITING_FOR_RETRY", self._now(), _message(outcome)
         ended.result, ended.code = outcome.result, outcome.code
         self._close_attempt(run, ended, outcome)
-        self._ws.save(run)
-        await self._ws.clock.sleep(float(run.plan.get("retry_wait", self._ws.settings.retry_wait)))
+        self._runs.save(run)
+        await self._clock.sleep(float(run.plan.get("retry_wait", self._retry_wait)))
         ended.life = "TERMINATED"
-        run.attempts.append(Attempt(self._ws.store.next_id(), ended.number + 1, created=self._now()))
-        self._ws.save(run)
+        self._runs.new_attempt(run, self._now())
+        self._runs.save(run)
 
     async def _attempt(self, run: Run, attempt: Attempt) -> Outcome:
         script = _script(run, attempt.number)
         await self._hold(run, attempt, script)
         if "outcome" not in script:
-            await self._ws.nodes.turn()
-        attempt.experiment_id, attempt.mlflow_run_id = self._ws.mlflow.begin(run, attempt)
+            await self._nodes.turn()
+        attempt.experiment_id, attempt.mlflow_run_id = self._records.mlflow.begin(run, attempt)
         attempt.life, attempt.started, attempt.message, attempt.status = "RUNNING", self._now(), "", ""
         attempt.life = script.get("state", attempt.life)
-        self._ws.save(run)
-        self._ws.streams.say(run.run_id, attempt.number, 0, *self._ws.preamble(run))
-        work = (
-            self._scripted(run, attempt, script) if "outcome" in script else self._ws.nodes.run(run, attempt)
-        )
-        async with published(self._ws, run, attempt):
+        self._runs.save(run)
+        self._records.streams.say(run.run_id, attempt.number, 0, *self._nodes.preamble(run))
+        work = self._scripted(run, attempt, script) if "outcome" in script else self._nodes.run(run, attempt)
+        async with self._records.artifacts.published(run, attempt):
             return await self._within(run.timeout, work)
 
     async def _hold(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> None:
@@ -155,16 +163,16 @@ class Lifecycle:
             attempt.message = step.get("message", "")
             attempt.status = step.get("status", "")
             attempt.queue_code = step.get("code", "")
-            self._ws.save(run)
+            self._runs.save(run)
             await self._pause(run, step.get("seconds"))
         if attempt.life != "PENDING":
             attempt.life, attempt.message = "PENDING", ""
-            self._ws.save(run)
+            self._runs.save(run)
 
     async def _pause(self, run: Run, seconds: float | None) -> None:
         """Wait for so long, or until released."""
         held = self._held[run.run_id] = asyncio.get_running_loop().create_future()
-        timer = None if seconds is None else asyncio.ensure_future(self._ws.clock.sleep(seconds))
+        timer = None if seconds is None else asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait({held, timer} if timer else {held}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -174,19 +182,19 @@ class Lifecycle:
 
     async def _scripted(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> Outcome:
         lines = [str(line) for line in script.get("logs", ())]
-        self._ws.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), *lines)
-        self._ws.mlflow.log_script(attempt.mlflow_run_id, script)
+        self._records.streams.say(run.run_id, attempt.number, int(script.get("node", 0)), *lines)
+        self._records.mlflow.log_script(attempt.mlflow_run_id, script)
         await self._pause(run, script.get("after"))
         outcome = Outcome(script["outcome"], script.get("message", ""), script.get("code", ""))
         if outcome.result == "FAILED" and "exit_code" in script:
             code, seconds = script["exit_code"], script.get("after") or 0
             line = f"ERROR: Script failed with exit code {code} after {seconds:g}s"
-            self._ws.streams.say(run.run_id, attempt.number, 0, line)
+            self._records.streams.say(run.run_id, attempt.number, 0, line)
         return outcome
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         task = asyncio.ensure_future(work)
-        timer = asyncio.ensure_future(self._ws.clock.sleep(seconds)) if seconds else None
+        timer = asyncio.ensure_future(self._clock.sleep(seconds)) if seconds else None
         try:
             await asyncio.wait({task, timer} if timer else {task}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
@@ -205,15 +213,15 @@ class Lifecycle:
         attempt.message, attempt.code, attempt.status = _message(outcome), outcome.code, ""
         attempt.ended = attempt.ended or self._now()
         self._close_attempt(run, attempt, outcome)
-        self._ws.save(run)
+        self._runs.save(run)
 
     def _close_attempt(self, run: Run, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.mlflow_run_id:
-            self._ws.mlflow.end(attempt.mlflow_run_id, outcome.result)
-            publish(self._ws, run, attempt)
+            self._records.mlflow.end(attempt.mlflow_run_id, outcome.result)
+            self._records.artifacts.publish(run, attempt)
 
     def _now(self) -> int:
-        return int(self._ws.clock.now() * 1000)
+        return int(self._clock.now() * 1000)
 
 
 def _message(outcome: Outcome) -> str:

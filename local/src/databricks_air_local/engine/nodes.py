@@ -24,8 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from databricks_air_local.api.submission import command_paths, node_count
-from databricks_air_local.engine.launch import CommandError, Place, prepare
+from databricks_air_local.engine.launch import CommandError, Launcher, Place
 from databricks_air_local.engine.node import (
     KILLED,
     NodeProcess,
@@ -37,8 +36,10 @@ from databricks_air_local.engine.node import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from databricks_air_local.engine.streams import Streams
+    from databricks_air_local.state.clock import Clock
     from databricks_air_local.state.runs import Attempt, Run
-    from databricks_air_local.workspace import Workspace
+    from databricks_air_local.state.site import Settings
 
 __all__ = ["LOST", "Nodes", "Outcome"]
 
@@ -80,10 +81,18 @@ class _Node:
 
 
 class Nodes:
-    """Runs commands for the workspace."""
+    """Runs the commands of nodes and reads what they print.
 
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
+    :param launcher: lays them out.
+    :param streams: takes their lines.
+    """
+
+    def __init__(self, launcher: Launcher, streams: Streams, clock: Clock, settings: Settings) -> None:
+        self._launcher = launcher
+        self._streams = streams
+        self._clock = clock
+        self._settings = settings
+        self._last_request = 0.0
         self._live: set[_Node] = set()
         self._ended: list[tuple[_Node, int | str]] = []
         self._ticker: asyncio.Task[None] | None = None
@@ -109,7 +118,7 @@ class Nodes:
         try:
             specs = await loop.run_in_executor(self._pool, self._prepare, run, attempt)
         except CommandError as error:
-            self._ws.streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
+            self._streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
             return Outcome("FAILED", str(error), "INVALID_RUN_CONFIGURATION")
         return await self._follow(
             [
@@ -118,26 +127,34 @@ class Nodes:
             ]
         )
 
+    def preamble(self, run: Run) -> list[str]:
+        """Return the lines that the platform writes before the command's own."""
+        return self._launcher.preamble(run)
+
+    def request_came(self) -> None:
+        """Note that somebody asks the server for something just now."""
+        self._last_request = time.monotonic()
+
     async def turn(self) -> None:
         """Return when a process may be started: starting one blocks the server, so requests go first."""
         async with self._gate:
             for _ in range(_MOST_PAUSES):
-                if time.monotonic() - self._ws.last_request > _QUIET:
+                if time.monotonic() - self._last_request > _QUIET:
                     break
                 await asyncio.sleep(_QUIET)
 
     async def adopt(self, run: Run, attempt: Attempt) -> Outcome:
         """Go on with what an earlier server started: ended, still running, or lost with it."""
         processes: list[NodeProcess] = []
-        for rank in range(node_count(run.air)):
-            process = NodeProcess.found(self._ws.node_directory(run.run_id, attempt.number, rank))
+        for rank in range(run.nodes):
+            process = NodeProcess.found(self._launcher.directory(run.run_id, attempt.number, rank))
             if process is None:
                 for other in processes:
                     other.close()
                 return LOST
-            process.seek(self._ws.streams.get(run.run_id, attempt.number, rank).consumed)
+            process.seek(self._streams.get(run.run_id, attempt.number, rank).consumed)
             processes.append(process)
-        if not self._ws.settings.keep_runs:
+        if not self._settings.keep_runs:
             for process in processes:
                 process.kill()
         nodes = [self._watch(process, run, attempt, rank) for rank, process in enumerate(processes)]
@@ -197,8 +214,8 @@ class Nodes:
         status = node.process.poll()
         lines = node.process.read_lines(final=status is not None)
         if lines:
-            stream = self._ws.streams.get(node.run_id, node.attempt, node.rank)
-            stream.extend(lines, self._ws.clock.now())
+            stream = self._streams.get(node.run_id, node.attempt, node.rank)
+            stream.extend(lines, self._clock.now())
         elif status is not None:
             node.process.close()
             self._live.discard(node)
@@ -206,18 +223,18 @@ class Nodes:
 
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""
-        paths = command_paths(run.air)
+        paths = run.commands
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         return [
-            prepare(self._ws, run, attempt, Place(rank, len(paths), port, path), self._processors())
+            self._launcher.prepare(run, attempt, Place(rank, len(paths), port, path), self._processors())
             for rank, path in enumerate(paths)
         ]
 
     def _processors(self) -> str:
         """Return the next processors in turn, as many as a node may use."""
-        wanted, there = self._ws.settings.cpus, os.cpu_count() or 1
+        wanted, there = self._settings.cpus, os.cpu_count() or 1
         if not wanted or wanted >= there:
             return ""
         first, self._turn = self._turn, (self._turn + wanted) % there

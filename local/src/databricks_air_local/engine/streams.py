@@ -15,18 +15,20 @@
 from __future__ import annotations
 
 import json
-import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["LogFaults", "Record", "Stream", "Streams"]
+    from databricks_air_local.script.log_faults import LogFaults
+    from databricks_air_local.script.scenario import Script
+    from databricks_air_local.state.clock import Clock
+
+__all__ = ["Record", "Stream", "Streams"]
 
 _OPEN_STREAMS = 512
 _CHUNK_SIZE = 4 * 1024 * 1024
@@ -45,46 +47,6 @@ class Record(NamedTuple):
     time: int
     body: str
     record_id: str
-
-
-@dataclass(frozen=True)
-class LogFaults:
-    """What goes wrong on the way of records to the log endpoint.
-
-    :param late: seconds until a record chosen by ``late_every`` becomes searchable.
-    :param late_every: choose every so many records; 0 chooses none.
-    :param duplicate_every: deliver every so many records twice; 0 for none.
-    :param disorder_every: swap every so many records with the one before; 0 for none.
-    :param record_ids: false leaves ``record_id`` out, as older back ends do.
-    """
-
-    late: float = 0.0
-    late_every: int = 0
-    duplicate_every: int = 0
-    disorder_every: int = 0
-    record_ids: bool = True
-
-    @classmethod
-    def parse(cls, document: object) -> LogFaults:
-        """Return what a document describes.
-
-        :raises ValueError: naming the field, the value and the rule.
-        """
-        if not isinstance(document, Mapping):
-            raise ValueError(f"log faults {document!r}: must be a mapping")
-        names = [item.name for item in fields(cls)]
-        for name, value in document.items():
-            kind = bool if name == "record_ids" else float if name == "late" else int
-            number = (
-                kind is not bool and isinstance(value, (int, float)) and value >= 0 and value == kind(value)
-            )
-            if name not in names:
-                raise ValueError(f"log fault field {name!r}: not one of {', '.join(names)}")
-            if not (number or (kind is bool and isinstance(value, bool))):
-                raise ValueError(
-                    f"log fault field {name!r}: {value!r} must be a {kind.__name__}, not negative"
-                )
-        return cls(**document)
 
 
 @dataclass
@@ -246,12 +208,15 @@ class Streams:
     """All streams, opened when asked for.
 
     :param directory: the runs' directory.
+    :param clock: the time that the lines of the platform carry.
+    :param script: holds the faults of the streams that begin from now on.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Clock, script: Script) -> None:
         self._directory = directory
+        self._clock = clock
+        self._script = script
         self._open: OrderedDict[tuple[int, int, int], Stream] = OrderedDict()
-        self.faults = LogFaults()
 
     def get(self, run_id: int, attempt: int, node: int) -> Stream:
         """Return the stream of one node of one attempt."""
@@ -259,7 +224,7 @@ class Streams:
         stream = self._open.get(key)
         if stream is None:
             path = self._directory / str(run_id) / f"attempt_{attempt}" / f"node_{node}.jsonl"
-            stream = self._open[key] = Stream(path, f"{run_id}-{attempt}-{node}", self.faults)
+            stream = self._open[key] = Stream(path, f"{run_id}-{attempt}-{node}", self._script.logs)
             if len(self._open) > _OPEN_STREAMS:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
@@ -268,4 +233,4 @@ class Streams:
     def say(self, run_id: int, attempt: int, node: int, *lines: str) -> None:
         """Append lines of the platform's own."""
         stream = self.get(run_id, attempt, node)
-        stream.extend(((line, stream.consumed) for line in lines), time.time())
+        stream.extend(((line, stream.consumed) for line in lines), self._clock.now())

@@ -14,14 +14,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.wire import Reply
+from databricks_air_local.http.exchange import reply
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 __all__ = ["Fault", "Faults"]
 
@@ -99,14 +101,13 @@ class Fault:
         """Return whether a request is one of those it is about."""
         return self.method.upper() in {"*", method} and fnmatchcase(path, self.path)
 
-    def reply(self) -> Reply:
+    def answer(self) -> web.StreamResponse:
         """Return the answer of ``status`` and ``garbage``."""
         if self.then == "garbage":
-            return Reply(200, b'<html>\xff\xfe{"run_id": ', {"Content-Type": "application/json"})
+            return reply(b'<html>\xff\xfe{"run_id": ', headers={"Content-Type": "application/json"})
         if self.body is not None:
-            return Reply(self.status, self.body.encode(), {"Content-Type": "text/plain", **self.headers})
-        body = json.dumps({"error_code": self.error_code, "message": self.message}).encode()
-        return Reply(self.status, body, dict(self.headers))
+            return reply(self.body.encode(), self.status, {"Content-Type": "text/plain", **self.headers})
+        return reply({"error_code": self.error_code, "message": self.message}, self.status, self.headers)
 
 
 class Faults:

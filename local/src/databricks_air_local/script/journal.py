@@ -16,12 +16,16 @@ from __future__ import annotations
 
 from collections import deque
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 __all__ = ["Journal"]
 
 _KEPT = 100_000
 _BODY = 64 * 1024
+_HIDDEN_HEADERS = {"authorization", "cookie"}
 
 
 class Journal:
@@ -31,15 +35,29 @@ class Journal:
         self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._count = 0
 
-    def add(self, entry: dict[str, Any], body: bytes) -> dict[str, Any]:
-        """Add a request.
+    def add(self, http: web.Request, body: bytes, now: float) -> dict[str, Any]:
+        """Add a request and return its entry, whose ``status``, ``fault`` and ``duration`` come later.
 
-        :param entry: ``method``, ``path``, ``query``, ``headers``, ``time`` (seconds since the epoch),
-            ``connection``.
         :param body: its body; the beginning is kept.
+        :param now: seconds since the epoch.
         """
         self._count += 1
-        entry.update(number=self._count, body=body[:_BODY].decode("utf-8", "replace"), status=0)
+        peer = http.transport.get_extra_info("peername") if http.transport else None
+        entry = {
+            "number": self._count,
+            "method": http.method,
+            "path": http.path,
+            "query": {name: http.query.getall(name) for name in http.query},
+            "headers": {
+                name: value for name, value in http.headers.items() if name.lower() not in _HIDDEN_HEADERS
+            },
+            "body": body[:_BODY].decode("utf-8", "replace"),
+            "time": now,
+            "connection": f"{peer[0]}:{peer[1]}" if peer else "",
+            "status": 0,
+            "fault": "",
+            "duration": 0.0,
+        }
         self._entries.append(entry)
         return entry
 

@@ -19,17 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from databricks_air_local.api.validate import check_config_errors
-from databricks_air_local.engine.streams import LogFaults
-from databricks_air_local.script.behaviours import check_plan
-from databricks_air_local.script.faults import Fault
+from databricks_air_local.script.behaviours import Behaviours, check_plan
+from databricks_air_local.script.faults import Fault, Faults
+from databricks_air_local.script.journal import Journal
+from databricks_air_local.script.log_faults import LogFaults
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from databricks_air_local.workspace import Workspace
-
-__all__ = ["Scenario"]
+__all__ = ["Scenario", "Script", "check_config_errors"]
 
 _PARTS = ("faults", "behaviours", "logs", "config_errors")
 
@@ -38,7 +36,7 @@ class Scenario:
     """What a YAML or JSON file describes: a list of faults, or a mapping.
 
     The mapping holds ``faults`` (see ``faults.Fault``), ``behaviours`` (see ``behaviours.Behaviours``),
-    ``logs`` (see ``streams.LogFaults``) and ``config_errors`` (entries with ``path``, ``message``, ``code``).
+    ``logs`` (see ``log_faults.LogFaults``) and ``config_errors`` (entries with ``path``, ``message``, ``code``).
     """
 
     def __init__(self, document: object) -> None:
@@ -73,11 +71,40 @@ class Scenario:
         except (ValueError, TypeError, yaml.YAMLError) as error:
             raise ValueError(f"--faults {path}: {error}") from None
 
-    def apply(self, ws: Workspace) -> None:
-        """Put it in force."""
-        for fault in self.faults:
-            ws.faults.add(fault)
-        for plan in self.behaviours:
-            ws.behaviours.add(plan)
-        ws.streams.faults = self.logs
-        ws.config_errors = self.config_errors
+
+class Script:
+    """What is in force: a scenario to begin with, and what a test said since.
+
+    ``logs`` are the faults of streams that begin from now on, ``config_errors`` what config:validate answers.
+    """
+
+    def __init__(self, scenario: Scenario | None = None) -> None:
+        self.faults = Faults()
+        self.behaviours = Behaviours()
+        self.journal = Journal()
+        self.logs = scenario.logs if scenario else LogFaults()
+        self.config_errors = scenario.config_errors if scenario else []
+        for fault in scenario.faults if scenario else ():
+            self.faults.add(fault)
+        for plan in scenario.behaviours if scenario else ():
+            self.behaviours.add(plan)
+
+    def clear_faults(self) -> None:
+        """Let requests, logs and config:validate be as they should be."""
+        self.faults.clear()
+        self.logs = LogFaults()
+        self.config_errors = []
+
+
+def check_config_errors(errors: object) -> list[dict[str, str]]:
+    """Return what config:validate shall answer.
+
+    :raises ValueError: when it is not a list of mappings with ``path``, ``message`` and ``code``.
+    """
+    if not isinstance(errors, list):
+        raise ValueError(f"config_errors: {errors!r} must be a list")
+    for item in errors:
+        known = isinstance(item, dict) and set(item) <= {"path", "message", "code"}
+        if not known or not all(isinstance(value, str) for value in item.values()):
+            raise ValueError(f"config_errors: {item!r} must be a mapping of path, message and code to text")
+    return errors

@@ -18,14 +18,14 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.wire import Refusal, missing, refuse
+from databricks_air_local.http.refusals import Refusal, missing, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from databricks_air_local.state.clock import Clock
     from databricks_air_local.state.runs import Attempt, Run
     from databricks_air_local.state.store import Store
-    from databricks_air_local.workspace import Workspace
 
 __all__ = ["SPECIAL_VALUES", "Mlflow", "on_volume", "pairs"]
 
@@ -40,9 +40,10 @@ class Mlflow:
     and ``tags``; a run is one with ``info``, ``params`` and ``tags``. Points of metrics have their own table.
     """
 
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
-        self._store: Store = ws.store
+    def __init__(self, store: Store, clock: Clock, user: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._user = user
         self.experiments: dict[str, dict[str, Any]] = dict(self._store.all("experiments"))
         self.runs: dict[str, dict[str, Any]] = dict(self._store.all("mlflow_runs"))
         self._by_name = {item["name"]: item["experiment_id"] for item in self.experiments.values()}
@@ -57,16 +58,14 @@ class Mlflow:
         tags = {"mlflow.user": run.user, "mlflow.databricks.jobRunID": str(run.run_id)}
         tags["mlflow.databricks.taskRunID"] = str(attempt.run_id)
         shown = run.air.get("mlflow_run") or run.experiment
-        made = self.create_run(experiment_id, str(shown), int(self._ws.clock.now() * 1000), tags)
+        made = self.create_run(experiment_id, str(shown), self._now(), tags)
         return experiment_id, str(made["info"]["run_id"])
 
     def end(self, mlflow_run_id: str, result: str) -> None:
         """Close the MLflow run of an attempt, unless its command did."""
         run = self.runs.get(mlflow_run_id)
         if run is not None and run["info"]["status"] == "RUNNING":
-            run["info"].update(
-                status=_STATUS.get(result, "FAILED"), end_time=int(self._ws.clock.now() * 1000)
-            )
+            run["info"].update(status=_STATUS.get(result, "FAILED"), end_time=self._now())
             self.save_run(run)
 
     def log_script(self, mlflow_run_id: str, script: dict[str, Any]) -> None:
@@ -74,7 +73,7 @@ class Mlflow:
         run = self.run(mlflow_run_id)
         run["params"].update({key: str(value) for key, value in script.get("params", {}).items()})
         self.save_run(run)
-        now = int(self._ws.clock.now() * 1000)
+        now = self._now()
         for key, values in script.get("metrics", {}).items():
             points = values if isinstance(values, list) else [values]
             self.log_points(
@@ -114,7 +113,7 @@ class Mlflow:
         if name in self._by_name:
             raise Refusal(400, "RESOURCE_ALREADY_EXISTS", f"Node named '{name[:300]}' already exists")
         experiment_id = str(self._store.next_id())
-        now = int(self._ws.clock.now() * 1000)
+        now = self._now()
         self.experiments[experiment_id] = {
             "experiment_id": experiment_id,
             "name": name,
@@ -154,7 +153,7 @@ class Mlflow:
             "run_uuid": run_id,
             "run_name": name,
             "experiment_id": experiment_id,
-            "user_id": self._ws.settings.user,
+            "user_id": self._user,
             "status": "RUNNING",
             "start_time": start,
             "lifecycle_stage": "active",
@@ -195,14 +194,13 @@ class Mlflow:
         """Return all points of one metric in the order they were logged."""
         return [_metric(key, point) for point in self._store.points(run_id, key)]
 
+    def _now(self) -> int:
+        return int(self._clock.now() * 1000)
+
     def last_values(self, run_id: str) -> dict[str, float]:
         """Return the last value of each of a run's metrics."""
         points = self._store.last_points(run_id)
         return {key: math.nan if value is None else value for key, (value, _, _) in points}
-
-    def keys(self, run_id: str) -> list[str]:
-        """Return the names of a run's metrics."""
-        return sorted(key for key, _ in self._store.last_points(run_id))
 
 
 def on_volume(uri: str) -> str:

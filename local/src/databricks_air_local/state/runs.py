@@ -10,27 +10,27 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Runs and attempts: what is kept of them, and how the Jobs API shows them."""
+"""Runs and attempts: what is kept of them, and where they are found."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FAILED_MESSAGE", "TERMINAL_STATES", "Attempt", "Run", "run_json"]
+from databricks_air_local.http.refusals import integer, refuse
+
+if TYPE_CHECKING:
+    from databricks_air_local.state.store import Store
+
+__all__ = ["FAILED_MESSAGE", "GPUS_PER_NODE", "TERMINAL_STATES", "Attempt", "Run", "Runs"]
 
 TERMINAL_STATES = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 FAILED_MESSAGE = "Workload failed, see run output for details"
-_V2_STATES = {"WAITING_FOR_RETRY": "WAITING", "INTERNAL_ERROR": "TERMINATED", "SKIPPED": "TERMINATED"}
-# The Jobs API documents CANCELED as "canceled by the platform, for example when the maximum duration was
-# exceeded", USER_CANCELED as canceled by a person, RUN_EXECUTION_ERROR as a failure of the command.
-_CODES = {
-    "SUCCESS": ("SUCCESS", "SUCCESS"),
-    "FAILED": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
-    "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
-    "CANCELED": ("USER_CANCELED", "SUCCESS"),
-}
+#: How many accelerators one node has.
+GPUS_PER_NODE = {"GPU_1xA10": 1, "GPU_1xH100": 1, "GPU_8xH100": 8, "GPU_8xB300": 8}
 
 
 @dataclass
@@ -102,6 +102,32 @@ class Run:
         return air
 
     @property
+    def compute(self) -> dict[str, Any]:
+        """Return what it asks for: type and number of accelerators, perhaps a pool."""
+        compute: dict[str, Any] = self.air["deployments"][0]["compute"]
+        return compute
+
+    @property
+    def nodes(self) -> int:
+        """Return how many nodes it has."""
+        return int(self.compute["accelerator_count"]) // GPUS_PER_NODE[self.compute["accelerator_type"]]
+
+    @property
+    def commands(self) -> list[str]:
+        """Return the path of the command of each node, by rank."""
+        deployment = self.air["deployments"][0]
+        paths = [str(deployment.get("command_path") or "")] * self.nodes
+        for container in deployment.get("containers") or ():
+            for rank in container["ranks"]:
+                paths[rank] = container["command_path"]
+        return paths
+
+    @property
+    def token(self) -> str:
+        """Return its idempotency token; empty without."""
+        return str(self.body.get("idempotency_token") or "")
+
+    @property
     def experiment(self) -> str:
         """Return the experiment's name."""
         return str(self.air["experiment"])
@@ -145,90 +171,83 @@ class Run:
         return cls(attempts=attempts, **document)
 
 
-def run_json(run: Run, host: str, workspace_id: int, *, tasks: bool = True) -> dict[str, Any]:
-    """Return a run as ``runs/get`` and ``runs/list`` show it.
+class Runs:
+    """All runs, by their ids, those of their attempts, their MLflow runs and their tokens."""
 
-    :param tasks: with its attempts.
-    """
-    first, last = run.attempts[0], run.last
-    ended = 0 if run.active else last.ended
-    message = _run_message(run)
-    url = f"{host}/jobs/runs/{run.run_id}?o={workspace_id}"
-    shown: dict[str, Any] = {
-        "job_id": run.job_id,
-        "run_id": run.run_id,
-        "job_run_id": run.run_id,
-        "number_in_job": run.run_id,
-        "original_attempt_run_id": run.run_id,
-        "creator_user_name": run.user,
-        "run_name": run.body.get("run_name") or "Untitled",
-        "run_type": "SUBMIT_RUN",
-        "trigger": "ONE_TIME",
-        "format": "MULTI_TASK",
-        "run_page_url": url,
-        **_states(run.life, last, message),
-        **_times(run.created, first.started, ended),
-    }
-    policy = run.body.get("budget_policy_id") or run.body.get("usage_policy_id")
-    if policy:
-        shown["effective_usage_policy_id"] = policy
-    if run.body.get("timeout_seconds"):
-        shown["timeout_seconds"] = run.body["timeout_seconds"]
-    if tasks:
-        shown["tasks"] = [_task_json(run, attempt, host, workspace_id) for attempt in run.attempts]
-        shown["environments"] = run.body.get("environments", [])
-    return shown
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs: dict[int, Run] = {}
+        self._tasks: dict[int, tuple[Run, Attempt]] = {}
+        self._of_mlflow: dict[str, tuple[Run, Attempt]] = {}
+        self._by_token: dict[str, Run] = {}
+        kept = [Run.from_document(document) for _, document in store.all("runs")]
+        for run in sorted(kept, key=attrgetter("run_id")):
+            self._remember(run)
 
+    def __iter__(self) -> Iterator[Run]:
+        """Return all runs, the oldest first, deleted ones too."""
+        return iter(list(self._runs.values()))
 
-def _run_message(run: Run) -> str:
-    if run.last.result == "FAILED" and not run.active:
-        return f"Task {run.task['task_key']} failed with message: {run.last.message}."
-    return run.last.message
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._runs)
 
+    def newest_first(self) -> Iterator[Run]:
+        """Return the runs that can be seen, the newest first."""
+        return (run for run in reversed(self._runs.values()) if not run.deleted)
 
-def _task_json(run: Run, attempt: Attempt, host: str, workspace_id: int) -> dict[str, Any]:
-    air = dict(run.air, experiment=f"/Users/{run.user}/{run.experiment}")
-    shown: dict[str, Any] = {
-        "run_id": attempt.run_id,
-        "task_key": run.task["task_key"],
-        "attempt_number": attempt.number,
-        "max_retries": run.max_retries,
-        "run_if": run.task.get("run_if", "ALL_SUCCESS"),
-        "environment_key": run.task.get("environment_key"),
-        "ai_runtime_task": air,
-        "run_page_url": f"{host}/jobs/runs/{attempt.run_id}?o={workspace_id}",
-        **_states(attempt.life, attempt, attempt.message),
-        **_times(attempt.created, attempt.started, attempt.ended),
-    }
-    if run.task.get("retry_on_timeout"):
-        shown["retry_on_timeout"] = True
-    return shown
+    def find(self, run_id: object) -> Run:
+        """Return a run by the id of it or of one of its attempts.
 
+        :raises Refusal: the 400 of an id that is no number, or of a run that does not exist.
+        """
+        number = integer(run_id, "run_id")
+        run = self._runs.get(number) or (self._tasks[number][0] if number in self._tasks else None)
+        if run is None or run.deleted:
+            raise refuse(f"Run {str(run_id)[:40]} does not exist.")
+        return run
 
-def _states(life: str, attempt: Attempt, message: str) -> dict[str, Any]:
-    result = attempt.result if life in TERMINAL_STATES else ""
-    state: dict[str, Any] = {"life_cycle_state": life, "state_message": message}
-    status: dict[str, Any] = {"state": _V2_STATES.get(life, life)}
-    if result:
-        state["result_state"] = result
-        state["user_cancelled_or_timedout"] = result in {"CANCELED", "TIMEDOUT"}
-        code, kind = _CODES.get(result, ("INTERNAL_ERROR", "INTERNAL_ERROR"))
-        status["termination_details"] = {"code": attempt.code or code, "type": kind, "message": message}
-    if life == "QUEUED":
-        state["queue_reason"] = message
-        status["queue_details"] = {
-            "code": attempt.queue_code or "ACTIVE_RUNS_LIMIT_REACHED",
-            "message": message,
-        }
-    return {"state": state, "status": status}
+    def attempt(self, run_id: int) -> Attempt:
+        """Return the attempt that an id names; the first one for the id of a whole run.
 
+        :raises Refusal: as ``find``.
+        """
+        run = self.find(run_id)
+        return self._tasks[run_id][1] if run_id in self._tasks else run.attempts[0]
 
-def _times(created: int, started: int, ended: int) -> dict[str, int]:
-    times = {"start_time": created, "end_time": ended}
-    if ended:
-        times["run_duration"] = ended - created
-        times["setup_duration"] = (started or ended) - created
-        times["execution_duration"] = ended - started if started else 0
-        times["cleanup_duration"] = 0
-        times["queue_duration"] = 0
-    return times
+    def of_mlflow(self, mlflow_run_id: str) -> tuple[Run, Attempt] | None:
+        """Return the run and the attempt that an MLflow run belongs to."""
+        return self._of_mlflow.get(mlflow_run_id)
+
+    def of_token(self, token: object) -> Run | None:
+        """Return the run that was made with an idempotency token, deleted or not."""
+        return self._by_token.get(token) if isinstance(token, str) else None
+
+    def new(self, body: dict[str, Any], user: str, now: int) -> Run:
+        """Return a run with its first attempt, which nobody sees before it is saved.
+
+        :param body: the submit body, checked.
+        :param now: milliseconds since the epoch.
+        """
+        run = Run(self._store.next_id(), self._store.next_id(), body, user, now)
+        self.new_attempt(run, now)
+        return run
+
+    def new_attempt(self, run: Run, now: int) -> Attempt:
+        """Add an attempt to a run and return it."""
+        run.attempts.append(Attempt(self._store.next_id(), len(run.attempts), created=now))
+        return run.last
+
+    def save(self, run: Run) -> None:
+        """Write a run through to the disk."""
+        self._remember(run)
+        self._store.put("runs", str(run.run_id), run.to_document())
+
+    def _remember(self, run: Run) -> None:
+        self._runs[run.run_id] = run
+        for attempt in run.attempts:
+            self._tasks[attempt.run_id] = (run, attempt)
+            if attempt.mlflow_run_id:
+                self._of_mlflow[attempt.mlflow_run_id] = (run, attempt)
+        if run.token:
+            self._by_token[run.token] = run

@@ -21,7 +21,7 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from databricks_air_local.http.wire import Refusal
+from databricks_air_local.http.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,18 +88,27 @@ class Tokens:
             challenge = {"WWW-Authenticate": 'Basic realm="local AI Runtime: the token is the password"'}
             raise Refusal(401, "UNAUTHENTICATED", "The token is the password.", challenge)
 
-    def check(self, headers: Mapping[str, str], *, control: bool = False) -> None:
-        """Let a request through or not.
+    def identify(self, headers: Mapping[str, str]) -> None:
+        """Let a request through or not; a token that has expired is known still.
 
-        :param control: an expired token is good enough.
-        :raises Refusal: 401 without a token or with one that expired, 403 with an unknown one.
+        :raises Refusal: 401 without a token, 403 with an unknown one.
         """
         kind, _, token = headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             message = "Credential was not sent or was of an unsupported type for this API."
             raise Refusal(401, "UNAUTHENTICATED", message)
-        expiry = self._expiry.get(token.strip())
-        if expiry is None:
+        if token.strip() not in self._expiry:
             raise Refusal(403, "PERMISSION_DENIED", "Invalid access token.")
-        if expiry <= self._clock.now() and not control:
+
+    def known(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a request has a token of this server, expired or not."""
+        return headers.get("Authorization", "").partition(" ")[2].strip() in self._expiry
+
+    def check_time(self, headers: Mapping[str, str]) -> None:
+        """Let a request with a known token through or not.
+
+        :raises Refusal: 401 when the token has expired.
+        """
+        token = headers.get("Authorization", "").partition(" ")[2].strip()
+        if self._expiry.get(token, 0.0) <= self._clock.now():
             raise Refusal(401, "UNAUTHENTICATED", "Access token has expired.")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from databricks_air_local.http.wire import Refusal, missing, refuse
+from databricks_air_local.http.refusals import Refusal, missing, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,7 +31,8 @@ from airflow.providers.databricks_air.exceptions import (
     AirServiceError,
 )
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.outcome.diagnosis import CauseKind, deserves_retry, kind_of_failure
+from airflow.providers.databricks_air.run.outcome.cause import CauseKind, deserves_retry
+from airflow.providers.databricks_air.run.outcome.diagnosis import kind_of_failure
 from airflow.providers.databricks_air.run.outcome.failure import NOTHING_FOUND, Findings, failure_message
 from airflow.providers.databricks_air.run.outcome.result import page_url
 

@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.api.logs.calls import mlflow_run
 from airflow.providers.databricks_air.api.logs.failure import investigate
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.lifecycle.endings import ending_error
-from airflow.providers.databricks_air.run.outcome.diagnosis import parse_retry_on
+from airflow.providers.databricks_air.run.outcome.cause import parse_retry_on
 from airflow.providers.databricks_air.run.outcome.failure import NOTHING_FOUND, Findings
 from airflow.providers.databricks_air.run.outcome.metrics import final_values
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url, run_result
@@ -58,8 +58,8 @@ def failure_of(operator: AirRunOperator, ended: Ended, *, printed: Any) -> Excep
     findings = NOTHING_FOUND
     if ended.run is not None and ended.why == "terminal":
         findings = _findings(operator.hook.client, ended.run, ended.output)
-        if printed == "all" or (printed is not None and findings.shown_node in printed):
-            findings = replace(findings, lines=())
+        if printed is not None:
+            findings = findings.without(printed)
     return ending_error(ended, operator.hook.host, findings, parse_retry_on(operator.retry_on))
 
 

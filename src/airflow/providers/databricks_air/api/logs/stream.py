@@ -25,6 +25,7 @@ from typing import Any, Literal
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.logs.feed import LogFeed
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
+from airflow.providers.databricks_air.run.outcome.narration import attempt_of
 from airflow.providers.databricks_air.run.outcome.states import Attempt, Run
 
 __all__ = ["LogCursor", "LogNodes", "LogStream", "parse_log_nodes"]
@@ -126,6 +127,7 @@ class LogStream:
                     feed.use_artifacts(self._endpoint_refused)
                 came = yield from feed.poll(ended=_has_ended(run, attempt), last=run.is_terminal)
                 self._endpoint_refused = self._endpoint_refused or feed.refused
+                lines += self._announced(run, attempt) if came else ()
                 lines += self._switch(feed) if came else ()
                 lines += came
         if len(nodes) > 1:
@@ -155,6 +157,13 @@ class LogStream:
         feed.started = attempt.start_time // 1000
         feed.settled = bool(attempt.end_time) and self._now() - attempt.end_time / 1000 > LATEST
         return feed
+
+    def _announced(self, run: Run, attempt: Attempt) -> Iterable[LogLine]:
+        """Say once which attempt the next lines are from; the first one needs no saying."""
+        text = f"The log of {attempt_of(attempt.ordinal, run.max_retries)} begins here"
+        if attempt.number > 0 and text not in self._said:
+            self._said.add(text)
+            yield LogLine(NOTICE, attempt.number, text)
 
     def _switch(self, feed: LogFeed) -> Iterable[LogLine]:
         """Say once for all feeds that lines come from the artifacts."""

@@ -20,7 +20,7 @@ from typing import Protocol
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["Narrator", "duration", "waiting_message"]
+__all__ = ["Narrator", "attempt_of", "duration", "waiting_message"]
 
 
 class Output(Protocol):
@@ -80,9 +80,8 @@ class Narrator:
         if number > self._attempt:
             previous = next((a for a in run.attempts if a.number == number - 1), None)
             ended = f" after attempt {number} ended as {previous.state.word}" if previous else ""
-            total = f" of {run.max_retries + 1}" if run.max_retries >= 0 else ""
             self._attempt = number
-            yield f"Run {run.run_id}: attempt {number + 1}{total}{ended}"
+            yield f"Run {run.run_id}: {attempt_of(number + 1, run.max_retries)}{ended}"
 
     def _phase_change(self, run: Run, now: float) -> str:
         old, since = self._phase, self._since
@@ -91,7 +90,20 @@ class Narrator:
         if not old:
             self._since = run.waiting_since / 1000 if run.is_waiting and run.waiting_since else now
             return f"Run {run.run_id}: {run.phase}{unknown}"
-        return f"Run {run.run_id}: {old} → {run.phase} after {duration(now - since)}{unknown}"
+        seconds = now - since
+        if run.is_terminal and run.latest is not None and run.latest.seconds is not None:
+            # The service knows how long the command ran; we only know when we looked.
+            seconds = run.latest.seconds
+        return f"Run {run.run_id}: {old} → {run.phase} after {duration(seconds)}{unknown}"
+
+
+def attempt_of(ordinal: int, max_retries: int) -> str:
+    """Return an attempt for people, counted from 1: ``attempt 2 of 4``.
+
+    :param ordinal: which one it is, counted from 1.
+    :param max_retries: how often the platform tries again; negative for without limit.
+    """
+    return f"attempt {ordinal} of {max_retries + 1}" if max_retries >= 0 else f"attempt {ordinal}"
 
 
 def waiting_message(status_message: str) -> str:

@@ -40,8 +40,19 @@ TERMINAL_RESULTS = frozenset(
         "DISABLED",
     }
 )
-WAITING_LIFE_CYCLES = frozenset({"PENDING", "QUEUED", "BLOCKED", "WAITING_FOR_RETRY"})
+WAITING_LIFE_CYCLES = frozenset({"PENDING", "QUEUED", "BLOCKED", "WAITING", "WAITING_FOR_RETRY"})
 KNOWN_LIFE_CYCLES = TERMINAL_LIFE_CYCLES | WAITING_LIFE_CYCLES | {"RUNNING", "TERMINATING"}
+
+# What an answer without `result_state` says by its termination code. Every other code of an end is a failure.
+_RESULT_BY_CODE = {
+    "SUCCESS": "SUCCESS",
+    "SUCCESS_WITH_FAILURES": "SUCCESS_WITH_FAILURES",
+    "USER_CANCELED": "CANCELED",
+    "CANCELED": "CANCELED",
+    "MAX_CONCURRENT_RUNS_EXCEEDED": "MAXIMUM_CONCURRENT_RUNS_REACHED",
+    "DISABLED": "DISABLED",
+    "SKIPPED": "",
+}
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,12 @@ class RunState:
     """The state of a run or of one of its attempts, as the Jobs API words it.
 
     :param life_cycle: ``life_cycle_state``, or the V2 ``status.state`` where the former is absent.
-    :param result: ``result_state``; empty until there is one.
+    :param result: ``result_state``, or what the V2 termination code says where the former is absent; empty
+        until there is one.
     :param message: ``state_message``.
     :param code: ``status.termination_details.code``; empty until there is one.
     :param reason: ``status.termination_details.message``.
+    :param code_type: ``status.termination_details.type``, who is at fault in the service's eyes.
     """
 
     life_cycle: str = "UNKNOWN"
@@ -60,6 +73,7 @@ class RunState:
     message: str = ""
     code: str = ""
     reason: str = ""
+    code_type: str = ""
 
     @property
     def is_terminal(self) -> bool:
@@ -91,11 +105,12 @@ class RunState:
 class Attempt:
     """One try of a run by the platform.
 
-    :param number: counted from 0.
+    :param number: counted from 0, as the service does; people are told :attr:`ordinal`.
     :param run_id: id of the task run, which ``runs/get-output`` asks for.
     :param state: its own state.
     :param start_time: epoch milliseconds; 0 before the start.
     :param end_time: epoch milliseconds; 0 until the end.
+    :param execution_duration: milliseconds that the command ran; 0 until the end, and where it is not told.
     """
 
     number: int
@@ -103,6 +118,21 @@ class Attempt:
     state: RunState
     start_time: int = 0
     end_time: int = 0
+    execution_duration: int = 0
+
+    @property
+    def ordinal(self) -> int:
+        """Which attempt it is, counted from 1."""
+        return self.number + 1
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the command ran, as the service measured it; None until it has ended."""
+        if self.execution_duration > 0:
+            return self.execution_duration / 1000
+        if 0 < self.start_time <= self.end_time:
+            return (self.end_time - self.start_time) / 1000
+        return None
 
 
 @dataclass(frozen=True)
@@ -189,6 +219,13 @@ class Run:
         """The termination code, of the run or else of its latest attempt; empty until there is one."""
         return self.state.code or (self.latest.state.code if self.latest else "")
 
+    @property
+    def code_type(self) -> str:
+        """The type that goes with the termination code; empty until there is one."""
+        if self.state.code or self.state.code_type:
+            return self.state.code_type
+        return self.latest.state.code_type if self.latest else ""
+
 
 def parse_run(body: Mapping[str, Any]) -> Run:
     """Read an answer of ``runs/get``.
@@ -231,6 +268,7 @@ def _attempt(task: Mapping[str, Any]) -> Attempt:
         state=_state(task),
         start_time=_int(task, "start_time"),
         end_time=_int(task, "end_time"),
+        execution_duration=_int(task, "execution_duration"),
     )
 
 
@@ -238,13 +276,21 @@ def _state(body: Mapping[str, Any]) -> RunState:
     state = _mapping(body, "state")
     status = _mapping(body, "status")
     details = _mapping(status, "termination_details")
+    life_cycle = str(state.get("life_cycle_state") or status.get("state") or "UNKNOWN")
+    code = str(details.get("code") or "")
     return RunState(
-        life_cycle=str(state.get("life_cycle_state") or status.get("state") or "UNKNOWN"),
-        result=str(state.get("result_state") or ""),
+        life_cycle=life_cycle,
+        result=str(state.get("result_state") or _result_of(life_cycle, code)),
         message=str(state.get("state_message") or ""),
-        code=str(details.get("code") or ""),
+        code=code,
         reason=str(details.get("message") or ""),
+        code_type=str(details.get("type") or ""),
     )
+
+
+def _result_of(life_cycle: str, code: str) -> str:
+    """Return the result of an answer that names none but has ended with a code."""
+    return _RESULT_BY_CODE.get(code, "FAILED") if life_cycle == "TERMINATED" and code else ""
 
 
 def _mapping(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:

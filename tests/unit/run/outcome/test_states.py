@@ -123,3 +123,59 @@ def test_attempts_come_in_their_order() -> None:
     """The latest attempt is the one with the highest number, wherever it stands in the answer."""
     run = parse_run(body(tasks=[task(2, "RUNNING"), task(0, "TERMINATED"), task(1, "TERMINATED")]))
     assert [attempt.number for attempt in run.attempts] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "success"),
+    [
+        ("SUCCESS", "SUCCESS", True),
+        ("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES", False),
+        ("USER_CANCELED", "CANCELED", False),
+        ("CANCELED", "CANCELED", False),
+        ("RUN_EXECUTION_ERROR", "FAILED", False),
+        ("CLOUD_FAILURE", "FAILED", False),
+        ("A_CODE_OF_TOMORROW", "FAILED", False),
+        ("SKIPPED", "TERMINATED", False),
+    ],
+)
+def test_an_answer_of_the_second_version_alone_has_a_result(code: str, word: str, success: bool) -> None:
+    """Without the older fields the termination code names the result."""
+    details = {"code": code, "type": "CLIENT_ERROR", "message": "so it is"}
+    run = parse_run({"run_id": 7, "status": {"state": "TERMINATED", "termination_details": details}})
+
+    assert run.is_terminal
+    assert run.state.word == word
+    assert run.is_success == success
+    assert run.code_type == "CLIENT_ERROR"
+
+
+def test_a_code_does_not_end_a_run_that_goes_on() -> None:
+    """A termination code beside a state that is not terminal says nothing yet."""
+    run = parse_run({"run_id": 7, "status": {"state": "RUNNING", "termination_details": {"code": "SUCCESS"}}})
+
+    assert not run.is_terminal
+    assert not run.is_success
+
+
+def test_waiting_for_a_retry_is_waiting_in_both_versions() -> None:
+    """The second version calls it WAITING."""
+    run = parse_run({"run_id": 7, "status": {"state": "WAITING"}})
+
+    assert run.is_waiting
+    assert run.state.is_known
+
+
+def test_the_platform_says_how_long_an_attempt_took() -> None:
+    """The execution's own duration counts, then the time between start and end; before the end there is none."""
+    timed = parse_run(
+        body(
+            tasks=[
+                task(0, "TERMINATED", start_time=1000, end_time=9000, execution_duration=2000),
+                task(1, "TERMINATED", start_time=1000, end_time=9000),
+                task(2, "RUNNING", start_time=1000),
+            ]
+        )
+    )
+
+    assert [attempt.seconds for attempt in timed.attempts] == [2.0, 8.0, None]
+    assert [attempt.ordinal for attempt in timed.attempts] == [1, 2, 3]

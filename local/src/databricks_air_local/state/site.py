@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""Where the server is, whose it is, and how it behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Settings", "Site"]
+
+_POLICIES = {"default": "11111111-2222-3333-4444-555555555555"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server behaves.
+
+    :param user: who the token belongs to.
+    :param workspace_id: the number in ``X-Databricks-Org-Id``.
+    :param retry_wait: seconds between two attempts of a run.
+    :param keep_runs: processes may outlive the server.
+    :param latency: seconds that every answer is held back.
+    :param install_dependencies: install what a run asks for, into environments that are kept.
+    :param memory_limit: bytes of address space for each process of a node; 0 for no limit.
+    :param cpus: processors for each node; 0 for all.
+    :param requirements_notice: begin logs with the platform's line about a missing requirements file.
+    :param artifact_layout: where logs lie in MLflow: ``new`` (by attempt) or ``old``, which the downloads of
+        ``databricks-air`` 1.2.1 look for.
+    :param token_seconds: how long a token for client credentials is good.
+    :param upload_limit: bytes of the largest file.
+    :param secrets: values by ``scope/key``.
+    :param policies: usage policies: ids by name.
+    :param pools: GPU pools by id: accelerator type and count.
+    """
+
+    user: str = "you@example.com"
+    workspace_id: int = 1234567890123456
+    retry_wait: float = 0.1
+    keep_runs: bool = False
+    latency: float = 0.0
+    install_dependencies: bool = False
+    memory_limit: int = 0
+    cpus: int = 0
+    requirements_notice: bool = False
+    artifact_layout: str = "new"
+    token_seconds: float = 3600.0
+    upload_limit: int = 5 * 1024**3
+    secrets: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=lambda: dict(_POLICIES))
+    pools: dict[str, tuple[str, int]] = field(default_factory=lambda: {"local-pool": ("GPU_8xH100", 16)})
+
+
+@dataclass
+class Site:
+    """The workspace as its URLs and its people see it.
+
+    :param user: who the token belongs to.
+    :param workspace_id: its number.
+    :param url: where it is reached; known once the server listens.
+    """
+
+    user: str
+    workspace_id: int
+    url: str = ""
+
+    def run_page(self, run_id: int) -> str:
+        """Return the URL of the page of a run."""
+        return f"{self.url}/jobs/runs/{run_id}?o={self.workspace_id}"
