@@ -199,9 +199,7 @@ def _limits(call: Call[Any]) -> aiohttp.ClientTimeout:
 
 def _through_proxy(url: str) -> dict[str, Any]:
     proxy = proxy_for(url)
-    if proxy is None:
-        return {}
-    return {"proxy": proxy.url, "proxy_auth": aiohttp.BasicAuth(*proxy.login) if proxy.login else None}
+    return {"proxy": proxy.address} if proxy else {}
 
 
 def _no_answer(call: Call[Any], error: BaseException, credentials: Credentials) -> ApiError:
