@@ -42,7 +42,7 @@ PUBLIC = {
     },
     "hooks.air": {"AirRuntimeHook"},
     "links.air": {"AirRunLink"},
-    "operators.air": {"AirCancelRunOperator", "AirRunOperator"},
+    "operators.air": {"AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"},
     "run": {"AirError", "ConfigError", "FieldError", "RunConfig", "SnapshotError", "load_run_config"},
     "sensors.air": {"AirRunSensor"},
     "triggers.air": {"AirRunTrigger"},
@@ -51,7 +51,6 @@ PUBLIC = {
 INTERNAL = {
     "hooks.air": {"credentials_from"},
     "links.air": {"RUN_PAGE_URL_KEY"},
-    "triggers.air": {"OWNER_KEY"},
 }
 
 TRIGGER_PATH = "airflow.providers.databricks_air.triggers.air.AirRunTrigger"
@@ -63,6 +62,9 @@ TRIGGER_ARGUMENTS = {
     "queue_timeout": 60.0,
     "on_kill": "detach",
     "on_clear": "adopt",
+    "log_nodes": [0, 2],
+    "metrics_interval": 30.0,
+    "experiment_access": [{"group_name": "ml", "permission_level": "CAN_READ"}],
 }
 
 

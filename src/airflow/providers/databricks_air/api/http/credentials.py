@@ -94,6 +94,14 @@ class Credentials(Protocol):
         """
         ...
 
+    def headers_soon(self, limit: float) -> Mapping[str, str]:
+        """Return the same to code that has no event loop, such as a signal handler.
+
+        :param limit: seconds.
+        :raises ApiError: as ``headers``.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class TokenCredentials:
@@ -115,6 +123,10 @@ class TokenCredentials:
 
     async def headers(self, limit: float = _PATIENCE) -> Mapping[str, str]:
         """Return the headers of the next request; there is nothing to wait for."""
+        return self.headers_soon(limit)
+
+    def headers_soon(self, limit: float) -> Mapping[str, str]:
+        """Return the same, to code that has no event loop."""
         return {"Authorization": f"Bearer {self.token}"} | _workspace(self.workspace_id)
 
 
@@ -178,9 +190,19 @@ class SdkCredentials:
             await self._find_host()
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._ask())), limit)
-        except (asyncio.TimeoutError, NotInTime):
-            whose = f" for {self.origin}" if self.origin else ""
-            raise ServiceError(f"no token{whose} within {limit:.0f} s") from None
+        except asyncio.TimeoutError:
+            raise self._late(limit) from None
+
+    def headers_soon(self, limit: float) -> Mapping[str, str]:
+        """Return the same, to code that has no event loop."""
+        try:
+            return self._ask().result(limit)
+        except NotInTime:
+            raise self._late(limit) from None
+
+    def _late(self, limit: float) -> ServiceError:
+        whose = f" for {self.origin}" if self.origin else ""
+        return ServiceError(f"no token{whose} within {limit:.0f} s")
 
     async def _find_host(self) -> None:
         """Look for the host first: the SDK would look for it for minutes."""

@@ -15,6 +15,7 @@
 ::
 
     AirError
+    ├── HaltedError          the task is being ended: nothing was asked
     └── ApiError             a workspace was asked
         ├── AuthError        401, 403: an administrator must act
         │   └── MovedError   the workspace is elsewhere
@@ -41,6 +42,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "ConflictError",
+    "HaltedError",
     "MovedError",
     "NotFoundError",
     "RequestError",
@@ -50,6 +52,10 @@ __all__ = [
     "error_from_answer",
     "unknown_host",
 ]
+
+
+class HaltedError(AirError):
+    """Nothing is sent any more: the task is being ended. No blip, and no answer of the workspace."""
 
 
 class ApiError(AirError):

@@ -33,6 +33,7 @@ __all__ = ["SharedWatcher"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+TRANSPORT = "airflow.providers.databricks_air.api.http.transport"
 Connect = Callable[[], Awaitable[Credentials]]
 
 
@@ -106,7 +107,7 @@ class SharedWatcher:
 
 async def _open(connect: Connect, measure: Measure | None) -> Watcher:
     # Half a second of reading files, in which no other trigger would get a turn.
-    await asyncio.to_thread(importlib.import_module, "aiohttp")
+    await asyncio.to_thread(importlib.import_module, TRANSPORT)
     client = AsyncClient(await _patiently(connect))
     # Some ways to authenticate learn the address of the workspace only by asking.
     host = await _patiently(lambda: asyncio.to_thread(lambda: client.credentials.host))
