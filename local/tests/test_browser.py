@@ -103,12 +103,12 @@ def test_a_small_training(air: LocalAirRuntime, client: Client, tmp_path: Path) 
     run = client.wait(client.submit(command, name="line"), seconds=120)
     assert run["state"]["result_state"] == "SUCCESS", client.logs(run["run_id"])
 
-    page = _browse(tmp_path, run["run_page_url"], "--dump-dom")
+    page = _browse(tmp_path, air.page_url(run["run_page_url"]), "--dump-dom")
 
     assert page.count("<polyline") == 2
     assert "experiment_name: line" in page
     assert "step 39  loss 0.0" in page
-    _picture(tmp_path, run["run_page_url"], "run", 1290)
+    _picture(tmp_path, air.page_url(run["run_page_url"]), "run", 1290)
 
 
 def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def test_two_nodes(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None
     run_id = client.submit(f"python3 - <<'END'\n{MEETING}\nEND", name="meeting", count=2)
     run = client.wait(run_id, seconds=120)
 
-    page = _browse(tmp_path, run["run_page_url"], "--dump-dom")
+    page = _browse(tmp_path, air.page_url(run["run_page_url"]), "--dump-dom")
 
     assert "rank 0: the sum over 2 nodes is 3" in page
     assert "rank 1: sent 2 to 127.0.0.1" in page
-    _picture(tmp_path, run["run_page_url"], "nodes", 880)
+    _picture(tmp_path, air.page_url(run["run_page_url"]), "nodes", 880)
 
 
 def test_lines_appear_while_the_page_is_open(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_lines_appear_while_the_page_is_open(air: LocalAirRuntime, client: Clien
     air.on("demo").hangs(logs=["first line"])
     run_id = client.submit()
     client.wait(run_id, lambda _: client.logs(run_id) == ["first line"])
-    url = client.run(run_id)["run_page_url"]
+    url = air.page_url(client.run(run_id)["run_page_url"])
 
     watching = subprocess.Popen(
         [

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from databricks_air_local import LocalAirRuntime
 from wire import HOME, Client
 
 
+def _password(client: Client) -> str:
+    return f"Basic {base64.b64encode(f'me:{client.air.token}'.encode()).decode()}"
+
+
 def _page(client: Client, path: str, **headers: str) -> str:
-    answer = client.send("GET", path, Authorization="", **headers)
+    answer = client.send("GET", path, Authorization=_password(client), **headers)
     assert answer.status == 200, answer.body
     return answer.body.decode()
 
@@ -52,7 +57,7 @@ def test_the_page_of_a_run(air: LocalAirRuntime, client: Client) -> None:
     output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][1]["run_id"]).json
     ids = output["ai_runtime_task_output"]
     link = f"/ml/experiments/{ids['mlflow_experiment_id']}/runs/{ids['mlflow_run_id']}/artifacts/logs/node_0"
-    moved = client.send("GET", link, Authorization="")
+    moved = client.send("GET", link, Authorization=_password(client))
     assert (303, f"/jobs/runs/{run['run_id']}") == (moved.status, moved.headers["Location"])
 
 
@@ -71,12 +76,14 @@ def test_files_of_a_run(client: Client) -> None:
     page = _page(client, f"/jobs/runs/{run_id}")
     links = re.findall(r"href='(/jobs/runs/\d+/artifacts/[^']+)'", page)
 
-    log, html = (client.send("GET", link, Authorization="") for link in links)
+    log, html = (client.send("GET", link, Authorization=_password(client)) for link in links)
     assert (log.body, log.headers["Content-Type"]) == (b"<b>a line</b>\n", "text/plain; charset=utf-8")
     assert html.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20page.html"
     assert all(answer.headers["Content-Security-Policy"].startswith("sandbox") for answer in (log, html))
     for wrong in ("nothing", "../a", "..%2F..%2Fstate.db", ""):
-        answer = client.send("GET", f"{links[0].partition('logs')[0]}{wrong}", Authorization="")
+        answer = client.send(
+            "GET", f"{links[0].partition('logs')[0]}{wrong}", Authorization=_password(client)
+        )
         assert answer.status in {400, 404}, wrong
 
 
@@ -124,9 +131,9 @@ def test_the_button_cancels(client: Client) -> None:
     key = re.search(r"name=key value='(\w+)'", _page(client, f"/jobs/runs/{run_id}"))
     assert key is not None
 
-    assert client.send("POST", path, "key=guessed", Authorization="").status == 403
+    assert client.send("POST", path, "key=guessed", Authorization=_password(client)).status == 403
     assert client.air.runs_alive
-    assert client.send("POST", path, f"key={key[1]}", Authorization="").status == 303
+    assert client.send("POST", path, f"key={key[1]}", Authorization=_password(client)).status == 303
 
     assert client.wait(run_id)["state"]["result_state"] == "CANCELED"
 
@@ -143,15 +150,13 @@ def test_a_server_for_others_asks_for_the_token(tmp_path: Path) -> None:
         answer = client.send("GET", "/", Authorization="")
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"].startswith("Basic")
-        import base64
-
         password = base64.b64encode(f"me:{air.token}".encode()).decode()
         assert client.send("GET", "/", Authorization=f"Basic {password}").status == 200
 
 
 def test_an_unknown_run_has_a_page_too(client: Client) -> None:
     """The page of a run that does not exist says so."""
-    answer = client.send("GET", "/jobs/runs/5", Authorization="")
+    answer = client.send("GET", "/jobs/runs/5", Authorization=_password(client))
 
     assert (answer.status, b"Run 5 does not exist." in answer.body) == (404, True)
 

@@ -25,7 +25,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path("src/airflow/providers/databricks_air")
-CLAIM = "tests/unit/operators/test_claim.py"
+FINDER = "tests/unit/lifecycle/test_find_or_submit.py"
 
 
 @dataclass(frozen=True)
@@ -58,44 +58,44 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "token",
-        "operators/claim.py",
-        "token = self.token or self.identity.token(generation)",
-        "token = self.token or __import__('secrets').token_hex(32)",
-        (f"{CLAIM}::test_a_second_worker_of_the_same_try_ends_up_on_the_same_run",),
+        "lifecycle/find_or_submit.py",
+        "token or known or self.identity.of_life(life).token(generation),",
+        "token or __import__('secrets').token_hex(32),",
+        (f"{FINDER}::test_a_second_worker_of_the_same_try_ends_up_on_the_same_run",),
     ),
     Mutation(
         "life in the token",
-        "operators/claim.py",
-        'life="" if adopt else str(ti.max_tries)',
+        "lifecycle/identity.py",
+        'life="" if is_any_life else _life(context, policy, forgets)',
         'life=""',
         ("--cause", "clear-finished", "--mode", "sync"),
     ),
     Mutation(
         "store",
-        "operators/claim.py",
-        "value = self.store.get(STORE_KEY) if self.store is not None else None",
+        "lifecycle/record.py",
+        "value = self._patiently(lambda store: store.get(STORE_KEY))",
         "value = None",
-        (f"{CLAIM}::test_a_clear_starts_a_fresh_run_and_ends_the_old_one",),
+        (f"{FINDER}::test_a_clear_starts_a_fresh_run_and_ends_the_old_one",),
     ),
     Mutation(
         "state query of the worker",
-        "operators/interruption.py",
-        "seen = None if timed_out else ask_with_limit(lambda: ask_own_state(ti), ASK_SECONDS)",
+        "lifecycle/worker.py",
+        "seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)",
         "seen = None",
         ("--cause", "mark-failed", "--mode", "sync"),
     ),
     Mutation(
         "state query of the trigger",
-        "ownership.py",
-        '    if seen.state == "deferred" and (seen.try_number is None or seen.try_number == try_number):\n',
-        "    if True:\n",
+        "lifecycle/verdict.py",
+        '        return Verdict(True, f"the task instance was set to {seen.state}")\n    if on_clear == "adopt":',
+        '        pass\n    if on_clear == "adopt":',
         ("--cause", "mark-failed", "--mode", "deferrable"),
     ),
     Mutation(
         "deadline",
         "operators/air.py",
-        "deadline = time.time() + self.execution_timeout.total_seconds()",
-        "deadline = None",
+        "deadline=deadline_of(context, timeout.total_seconds()) if timeout is not None else None,",
+        "deadline=None,",
         ("tests/story/test_first_run.py::test_execution_timeout_of_a_deferred_task_is_a_timeout",),
     ),
 )

@@ -51,7 +51,6 @@ PUBLIC = {
 INTERNAL = {
     "hooks.air": {"credentials_from"},
     "links.air": {"RUN_PAGE_URL_KEY"},
-    "triggers.air": {"OWNER_KEY"},
 }
 
 TRIGGER_PATH = "airflow.providers.databricks_air.triggers.air.AirRunTrigger"
@@ -63,6 +62,9 @@ TRIGGER_ARGUMENTS = {
     "queue_timeout": 60.0,
     "on_kill": "detach",
     "on_clear": "adopt",
+    "log_nodes": [0, 2],
+    "metrics_interval": 30.0,
+    "experiment_access": [{"group_name": "ml", "permission_level": "CAN_READ"}],
 }
 
 

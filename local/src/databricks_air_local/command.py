@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import math
+import os
 import signal
 import sqlite3
 import sys
@@ -96,6 +97,12 @@ def run(args: argparse.Namespace) -> int:
         runtime = _runtime(args, secrets)
     except ValueError as error:
         return _fail(str(error))
+    if not _is_loopback(args.host):
+        sys.stderr.write(
+            f"warning: others reach {args.host}, and what they send is not encrypted: whoever has or overhears "
+            "the token runs commands as you.\n"
+        )
+    os.umask(0o077)
     # Worker threads that lay out nodes must not make requests wait for the interpreter.
     sys.setswitchinterval(0.001)
     stop = threading.Event()
@@ -111,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         f"Local AI Runtime: {runtime.url}",
         f"Token: {runtime.token}",
         f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={runtime.connection_uri}",
+        f"Pages: {runtime.page_url()}",
         "Ctrl-C stops it.",
     )
     stop.wait()
@@ -196,15 +204,18 @@ def _secrets(pairs: list[str]) -> dict[str, str]:
 
 
 def _check_host(host: str, known: bool) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback and not known:
+    if not _is_loopback(host) and not known:
         raise ValueError(
             f"--host {host!r}: this server runs the commands it is sent; anyone who reaches it and has the "
             "token can run anything as you. Stay on 127.0.0.1, or add --i-know."
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _say(*lines: str) -> None:

@@ -265,6 +265,15 @@ class AirControl:
         """Move a virtual clock forward."""
         self.call("POST", "/local/clock", {"advance": seconds})
 
+    def page_url(self, path: str = "/") -> str:
+        """Return the URL of a page for a browser; it works once, and lets that browser in from then on.
+
+        :param path: such as ``/jobs/runs/5``; a URL of this server is good too.
+        """
+        key = self.call("POST", "/local/page-keys", {})["key"]
+        path = path.removeprefix(self.url)
+        return f"{self.url}{path}{'&' if '?' in path else '?'}key={key}"
+
     def expire_tokens(self) -> None:
         """Make all tokens expire now."""
         self.call("POST", "/local/tokens", {"expire": True})

@@ -45,11 +45,13 @@ from databricks_air_local.engine.nodes import Nodes
 from databricks_air_local.engine.records import Records
 from databricks_air_local.engine.streams import Streams
 from databricks_air_local.http.server import BODY_LIMIT, Server, say_no, spool_to
+from databricks_air_local.page.login import Login, guard_pages
 from databricks_air_local.page.pages import Pages
 from databricks_air_local.page.run_view import RunView
 from databricks_air_local.script.interference import interfere
 from databricks_air_local.script.scenario import Scenario, Script
 from databricks_air_local.state.clock import Clock, RealClock
+from databricks_air_local.state.doors import Doors
 from databricks_air_local.state.files import Files
 from databricks_air_local.state.mlflow import Mlflow
 from databricks_air_local.state.runs import Runs
@@ -86,6 +88,7 @@ class Workspace:
         self.store = Store(directory)
         self.tokens = Tokens(self.store, self.clock)
         self.sealer = Sealer(self.store, self.clock, self.site)
+        self.doors = Doors(self.tokens, self.sealer)
         self.files = Files(self.store, self.clock, settings.user)
         self.runs = Runs(self.store)
         self.mlflow = Mlflow(self.store, self.clock, settings.user)
@@ -123,6 +126,7 @@ class Workspace:
             Images(self.store),
             Permissions(self.store, runs, self.mlflow, site.user),
             Pages(runs, RunView(self.records, self.files, clock, site), self.records, self.lifecycle, site),
+            Login(self.doors),
             Control(self.script, self.tokens, clock),
             RunControl(runs, self.lifecycle, self.nodes, self.records.streams, clock, site),
         )
@@ -133,7 +137,7 @@ class Workspace:
         interference = interfere(self.script.journal, self.script.faults, self.clock, self.settings.latency)
         admitted, timely = admit(self.tokens, self.sealer), refuse_expired(self.tokens)
         application = web.Application(
-            middlewares=(self._note, say_no, admitted, interference, say_no, timely),
+            middlewares=(self._note, say_no, admitted, guard_pages(self.doors), interference, say_no, timely),
             client_max_size=BODY_LIMIT,
         )
         application.add_routes(self.routes())
@@ -149,7 +153,7 @@ class Workspace:
         self._server = Server(self.application(), host, [port] if port or not last else [last, 0])
         host, port = await self._server.start()
         self.store.put("meta", "port", {"port": port})
-        self.tokens.loopback = ipaddress.ip_address(host).is_loopback
+        self.doors.loopback = ipaddress.ip_address(host).is_loopback
         self.site.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         for run in self.runs:
             if run.active:

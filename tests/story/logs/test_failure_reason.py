@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +26,7 @@ from airflow.providers.databricks_air.api.http.credentials import TokenCredentia
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.exceptions import AirRunFailedError, AirRunFailedForGoodError
-from airflow.providers.databricks_air.lifecycle.outcome import failure_of
+from airflow.providers.databricks_air.lifecycle.results import Results
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
@@ -63,10 +62,7 @@ def fail(air: LocalAirRuntime, *, nodes: int = 1, printed: Any = None, **task: A
     run_id = launch(client, config, token=uuid4().hex)
     *_, ended = watch(client, WatchPlan(run_id, 0.1))
     assert isinstance(ended, Ended)
-    operator = SimpleNamespace(
-        hook=SimpleNamespace(client=client, host=air.url), retry_on=task.get("retry_on")
-    )
-    return failure_of(operator, ended, printed=printed)  # type: ignore[arg-type]
+    return Results(client, retry_on=task.get("retry_on")).error(ended, printed=printed)
 
 
 @pytest.mark.parametrize(

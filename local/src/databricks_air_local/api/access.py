@@ -41,8 +41,6 @@ def admit(tokens: Tokens, sealer: Sealer) -> Middleware:
         access = endpoint.access if endpoint else Access.PUBLIC
         if access in {Access.TOKEN, Access.CONTROL}:
             tokens.identify(request.headers)
-        elif access is Access.PAGE:
-            tokens.check_page(request.headers)
         elif access is Access.SEALED:
             sealer.check(request.method, request.path)
         return await handler(request)

@@ -27,10 +27,16 @@ _V2_STATES = {"WAITING_FOR_RETRY": "WAITING", "INTERNAL_ERROR": "TERMINATED", "S
 # The Jobs API documents CANCELED as "canceled by the platform, for example when the maximum duration was
 # exceeded", USER_CANCELED as canceled by a person, RUN_EXECUTION_ERROR as a failure of the command.
 _CODES = {
-    "SUCCESS": ("SUCCESS", "SUCCESS"),
-    "FAILED": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
-    "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
-    "CANCELED": ("USER_CANCELED", "SUCCESS"),
+    "SUCCESS": "SUCCESS",
+    "FAILED": "RUN_EXECUTION_ERROR",
+    "TIMEDOUT": "CANCELED",
+    "CANCELED": "USER_CANCELED",
+}
+# The types that the Jobs API documents; every other code is the client's error.
+_TYPES = {
+    **dict.fromkeys(("SUCCESS", "USER_CANCELED"), "SUCCESS"),
+    **dict.fromkeys(("INTERNAL_ERROR", "DRIVER_ERROR", "RUN_LIFECYCLE_ERROR"), "INTERNAL_ERROR"),
+    **dict.fromkeys(("CLOUD_FAILURE", "CLUSTER_ERROR", "SPOT_INSTANCE_TERMINATION"), "CLOUD_FAILURE"),
 }
 
 
@@ -40,8 +46,8 @@ def run_json(run: Run, site: Site, *, tasks: bool = True) -> dict[str, Any]:
     :param tasks: with its attempts.
     """
     first, last = run.attempts[0], run.last
-    ended = 0 if run.active else last.ended
-    message = _run_message(run)
+    ended = 0 if run.active else run.ended or last.ended
+    code = "" if run.outcome else last.code
     shown: dict[str, Any] = {
         "job_id": run.job_id,
         "run_id": run.run_id,
@@ -54,7 +60,7 @@ def run_json(run: Run, site: Site, *, tasks: bool = True) -> dict[str, Any]:
         "trigger": "ONE_TIME",
         "format": "MULTI_TASK",
         "run_page_url": site.run_page(run.run_id),
-        **_states(run.life, last, message),
+        **_states(run.life, run.result, _run_message(run), code, last.queue_code),
         **_times(run.created, first.started, ended),
     }
     policy = run.body.get("budget_policy_id") or run.body.get("usage_policy_id")
@@ -69,6 +75,8 @@ def run_json(run: Run, site: Site, *, tasks: bool = True) -> dict[str, Any]:
 
 
 def _run_message(run: Run) -> str:
+    if run.outcome:
+        return "Run cancelled."
     if run.last.result == "FAILED" and not run.active:
         return f"Task {run.task['task_key']} failed with message: {run.last.message}."
     return run.last.message
@@ -85,27 +93,29 @@ def _task_json(run: Run, attempt: Attempt, site: Site) -> dict[str, Any]:
         "environment_key": run.task.get("environment_key"),
         "ai_runtime_task": air,
         "run_page_url": site.run_page(attempt.run_id),
-        **_states(attempt.life, attempt, attempt.message),
+        **_states(attempt.life, attempt.result, attempt.message, attempt.code, attempt.queue_code),
         **_times(attempt.created, attempt.started, attempt.ended),
     }
+    if not attempt.started:
+        del shown["start_time"]
     if run.task.get("retry_on_timeout"):
         shown["retry_on_timeout"] = True
     return shown
 
 
-def _states(life: str, attempt: Attempt, message: str) -> dict[str, Any]:
-    result = attempt.result if life in TERMINAL_STATES else ""
+def _states(life: str, result: str, message: str, code: str, queue_code: str) -> dict[str, Any]:
     state: dict[str, Any] = {"life_cycle_state": life, "state_message": message}
     status: dict[str, Any] = {"state": _V2_STATES.get(life, life)}
-    if result:
+    if result and life in TERMINAL_STATES:
         state["result_state"] = result
         state["user_cancelled_or_timedout"] = result in {"CANCELED", "TIMEDOUT"}
-        code, kind = _CODES.get(result, ("INTERNAL_ERROR", "INTERNAL_ERROR"))
-        status["termination_details"] = {"code": attempt.code or code, "type": kind, "message": message}
+        code = code or _CODES.get(result, "INTERNAL_ERROR")
+        kind = _TYPES.get(code, "CLIENT_ERROR")
+        status["termination_details"] = {"code": code, "type": kind, "message": message}
     if life == "QUEUED":
         state["queue_reason"] = message
         status["queue_details"] = {
-            "code": attempt.queue_code or "ACTIVE_RUNS_LIMIT_REACHED",
+            "code": queue_code or "ACTIVE_RUNS_LIMIT_REACHED",
             "message": message,
         }
     return {"state": state, "status": status}

@@ -82,7 +82,6 @@ def write_setup(environments: Path, lines: list[str], launch: Path) -> tuple[Pat
     :param launch: where the script is written.
     :return: the script and the environment.
     """
-    environments.mkdir(exist_ok=True)
     text = "\n".join(lines) + "\n"
     key = hashlib.sha256(f"{sys.version_info[:2]}\n{text}".encode()).hexdigest()[:16]
     requirements = launch / "requirements.txt"

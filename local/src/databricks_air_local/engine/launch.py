@@ -42,6 +42,8 @@ _SIDECARS = (
     *("env_vars.json", "secret_env_vars.json", "hyperparameters.yaml"),
     *("requirements.yaml", "training_config.yaml"),
 )
+#: Bytes of one variable with its name, which is what Linux starts a process with (MAX_ARG_STRLEN).
+_LONGEST_VARIABLE = 128 * 1024 - 1
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
 
@@ -105,6 +107,7 @@ class Launcher:
             code = extract_code(archive, directory / "databricks" / "code_source")
             variables["CODE_SOURCE_PATH"] = str(code)
         variables.update(_sidecar_variables(launch, settings.secrets))
+        _check_lengths(variables)
         setup = None
         wanted = wanted_dependencies(run.body, launch)
         if wanted and settings.install_dependencies:
@@ -217,6 +220,16 @@ def _sidecar_variables(launch: Path, secrets: Mapping[str, str]) -> dict[str, st
             raise CommandError(f"Secret does not exist with scope: {scope} and key: {key}")
         variables[item["name"]] = secrets[f"{scope}/{key}"]
     return variables
+
+
+def _check_lengths(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        size = len(f"{name}={value}".encode("utf-8", "surrogateescape"))
+        if size > _LONGEST_VARIABLE:
+            raise CommandError(
+                f"The environment variable {name} has {size:,} bytes with its name; no process can be started "
+                f"with more than {_LONGEST_VARIABLE:,}: put the value into a file"
+            )
 
 
 def _sidecar(path: Path, keys: tuple[str, ...]) -> list[dict[str, str]]:

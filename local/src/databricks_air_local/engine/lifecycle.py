@@ -65,7 +65,8 @@ class Lifecycle:
         if run.cancelled or not run.active:
             return
         run.cancelled = True
-        run.last.life = "TERMINATING"
+        if run.last.life != "WAITING_FOR_RETRY":
+            run.last.life = "TERMINATING"
         self._runs.save(run)
         task = self._tasks.get(run.run_id)
         if task is not None:
@@ -157,14 +158,20 @@ class Lifecycle:
             return await self._within(run.timeout, work)
 
     async def _hold(self, run: Run, attempt: Attempt, script: dict[str, Any]) -> None:
-        """Keep an attempt waiting, counted from when it was made, so that a restart does not begin anew."""
-        for step in script.get("hold", ()):
+        """Keep an attempt waiting; each step is counted from when it began, also after a restart."""
+        for number, step in enumerate(script.get("hold", ())):
+            if number < attempt.step:
+                continue
+            if number > attempt.step or not attempt.step_since:
+                attempt.step, attempt.step_since = number, self._now()
             attempt.life = step.get("state", "PENDING")
             attempt.message = step.get("message", "")
             attempt.status = step.get("status", "")
             attempt.queue_code = step.get("code", "")
             self._runs.save(run)
-            await self._pause(run, step.get("seconds"))
+            passed = (self._now() - attempt.step_since) / 1000
+            seconds = step.get("seconds")
+            await self._pause(run, None if seconds is None else max(0.0, seconds - passed))
         if attempt.life != "PENDING":
             attempt.life, attempt.message = "PENDING", ""
             self._runs.save(run)
@@ -209,6 +216,11 @@ class Lifecycle:
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
         attempt = run.last
+        if attempt.life == "WAITING_FOR_RETRY" and run.cancelled:
+            # Nothing that this attempt did is undone; it is the run that was cancelled.
+            attempt.life, run.outcome, run.ended = "TERMINATED", outcome.result, self._now()
+            self._runs.save(run)
+            return
         attempt.life, attempt.result = "TERMINATED", outcome.result
         attempt.message, attempt.code, attempt.status = _message(outcome), outcome.code, ""
         attempt.ended = attempt.ended or self._now()

@@ -131,6 +131,7 @@ class NodeProcess:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
+                umask=0o022,  # the platform's; the server's own files are nobody else's business
                 pass_fds=() if spec.keep else (lifeline,),
             )
         process = cls(spec.directory, child.pid, spec.variables[MARK], child)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -115,17 +116,28 @@ class Nodes:
     async def run(self, run: Run, attempt: Attempt) -> Outcome:
         """Run the command of every node and return how it went; cancelling kills all of them."""
         loop = asyncio.get_running_loop()
+        nodes: list[_Node] = []
         try:
             specs = await loop.run_in_executor(self._pool, self._prepare, run, attempt)
+            for rank, spec in enumerate(specs):
+                nodes.append(self._watch(self._start(spec), run, attempt, rank))
         except CommandError as error:
+            await self._end(nodes)
             self._streams.say(run.run_id, attempt.number, 0, f"ERROR: {error}")
             return Outcome("FAILED", str(error), "INVALID_RUN_CONFIGURATION")
-        return await self._follow(
-            [
-                self._watch(NodeProcess.start(spec, self._read_end), run, attempt, rank)
-                for rank, spec in enumerate(specs)
-            ]
-        )
+        return await self._follow(nodes)
+
+    def _start(self, spec: NodeSpec) -> NodeProcess:
+        try:
+            return NodeProcess.start(spec, self._read_end)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            size = sum(len(name) + len(value) for name, value in spec.variables.items())
+            raise CommandError(
+                f"The environment variables have {size:,} characters together; this machine starts no process "
+                "with so many: put values into files"
+            ) from None
 
     def preamble(self, run: Run) -> list[str]:
         """Return the lines that the platform writes before the command's own."""

@@ -40,8 +40,10 @@ class Access(Enum):
     PUBLIC = "public"
     #: Who has the URL: it carries its own seal.
     SEALED = "sealed"
-    #: A person in a browser.
+    #: A person in a browser who was let in.
     PAGE = "page"
+    #: A person in a browser who asks to be let in.
+    LOGIN = "login"
     #: A test: an expired token is good enough, no fault applies, nothing is recorded.
     CONTROL = "control"
 

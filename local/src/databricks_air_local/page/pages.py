@@ -66,7 +66,7 @@ class Pages:
     def list(self, _request: Request) -> web.Response:
         """``GET /``: the latest runs."""
         runs = [self._view.summary(run) for run in islice(self._runs.newest_first(), _SHOWN_RUNS)]
-        states = [run.life if run.active else run.last.result for run in self._runs.newest_first()]
+        states = [run.result or run.life for run in self._runs.newest_first()]
         return page(
             "runs.html",
             "Local AI Runtime",

@@ -59,11 +59,11 @@ class RunView:
             "id": run.run_id,
             "link": f"/jobs/runs/{run.run_id}?o={self._site.workspace_id}",
             "experiment": run.experiment,
-            "state": run.life if run.active else run.last.result,
+            "state": run.result or run.life,
             "compute": f"{run.compute['accelerator_count']} × {name}, {_many(run.nodes, 'node')}",
             "attempts": len(run.attempts),
             "submitted": moment(run.created),
-            "duration": self._duration(run.created, 0 if run.active else run.last.ended),
+            "duration": self._duration(run.created, 0 if run.active else run.ended or run.last.ended),
             "words": run.last.status or run.last.message,
         }
 

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Faults"]
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 THEN = ("answer", "status", "reset", "garbage", "cut", "hang")
 
 
@@ -93,6 +95,13 @@ class Fault:
             raise ValueError(f"fault field 'then': {self.then!r} is not one of {', '.join(THEN)}")
         if not 100 <= self.status <= 599:
             raise ValueError(f"fault field 'status': {self.status} is not an HTTP status")
+        given: Mapping[Any, Any] = self.headers
+        for name, value in given.items():
+            text = str(value)
+            good = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+            if not good or not isinstance(name, str) or not _HEADER.fullmatch(name) or not text.isprintable():
+                raise ValueError(f"fault field 'headers': {name!r}: {value!r} must be a line of text")
+        self.headers = {name: str(value) for name, value in self.headers.items()}
         for name, least in (("skip", 0), ("times", -1), ("delay", 0)):
             if not least <= getattr(self, name) < math.inf:
                 raise ValueError(f"fault field {name!r}: {getattr(self, name)} must be {least} or more")

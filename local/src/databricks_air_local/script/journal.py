@@ -14,25 +14,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
+
+from databricks_air_local.state.seals import SEALED
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 __all__ = ["Journal"]
 
-_KEPT = 100_000
 _BODY = 64 * 1024
+_BYTES = 16 * 1024 * 1024
+#: What an entry takes beside its texts.
+_ENTRY = 1024
+#: What nobody may read here: the seal of a URL, and the secret of an OAuth client.
+_SEAL = re.compile(f"(?<={SEALED})[^/]+")
+_SECRET = re.compile("((?:client_secret|client_assertion|token|key)=)[^&]*")
 _HIDDEN_HEADERS = {"authorization", "cookie"}
 
 
 class Journal:
-    """The latest requests, oldest first; requests to the control endpoints are left out."""
+    """The latest requests, oldest first, as many as 16 MiB hold; those to the control endpoints are left out."""
 
     def __init__(self) -> None:
-        self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._entries: deque[tuple[dict[str, Any], int]] = deque()
+        self._bytes = 0
         self._count = 0
 
     def add(self, http: web.Request, body: bytes, now: float) -> dict[str, Any]:
@@ -43,22 +52,31 @@ class Journal:
         """
         self._count += 1
         peer = http.transport.get_extra_info("peername") if http.transport else None
-        entry = {
+        entry: dict[str, Any] = {
             "number": self._count,
             "method": http.method,
-            "path": http.path,
+            "path": _SEAL.sub("...", http.path),
             "query": {name: http.query.getall(name) for name in http.query},
             "headers": {
                 name: value for name, value in http.headers.items() if name.lower() not in _HIDDEN_HEADERS
             },
-            "body": body[:_BODY].decode("utf-8", "replace"),
+            "body": _shown(http, body),
             "time": now,
             "connection": f"{peer[0]}:{peer[1]}" if peer else "",
             "status": 0,
             "fault": "",
             "duration": 0.0,
         }
-        self._entries.append(entry)
+        size = (
+            _ENTRY
+            + len(entry["body"])
+            + len(http.raw_path)
+            + sum(len(value) for value in entry["headers"].values())
+        )
+        self._entries.append((entry, size))
+        self._bytes += size
+        while self._bytes > _BYTES:
+            self._bytes -= self._entries.popleft()[1]
         return entry
 
     def find(self, method: str = "*", path: str = "*", after: int = 0) -> list[dict[str, Any]]:
@@ -68,7 +86,7 @@ class Journal:
         """
         return [
             entry
-            for entry in self._entries
+            for entry, _ in self._entries
             if entry["number"] > after
             and method.upper() in {"*", entry["method"]}
             and fnmatchcase(entry["path"], path)
@@ -77,3 +95,10 @@ class Journal:
     def clear(self) -> None:
         """Forget all requests; their numbering goes on."""
         self._entries.clear()
+        self._bytes = 0
+
+
+def _shown(http: web.Request, body: bytes) -> str:
+    """Return the beginning of a body, without what a form keeps secret."""
+    text = body[:_BODY].decode("utf-8", "replace")
+    return _SECRET.sub(r"\1...", text) if not text.startswith("{") else text

@@ -50,6 +50,8 @@ class Attempt:
     :param mlflow_run_id: MLflow run, once the attempt started.
     :param code: termination code, when it is not the usual one of the result.
     :param queue_code: why it is queued.
+    :param step: which step of a hold it is in.
+    :param step_since: when that step began.
     """
 
     run_id: int
@@ -65,6 +67,8 @@ class Attempt:
     mlflow_run_id: str = ""
     code: str = ""
     queue_code: str = ""
+    step: int = 0
+    step_since: int = 0
 
 
 @dataclass
@@ -77,6 +81,8 @@ class Run:
     :param plan: what a test said that this run does, instead of its command.
     :param cancelled: somebody asked for its end.
     :param deleted: hidden from every read; its idempotency token stays taken.
+    :param outcome: the result of the run when it is not that of its last attempt: it was cancelled between two.
+    :param ended: when that was.
     """
 
     run_id: int
@@ -88,6 +94,8 @@ class Run:
     plan: dict[str, Any] = field(default_factory=dict)
     cancelled: bool = False
     deleted: bool = False
+    outcome: str = ""
+    ended: int = 0
 
     @property
     def task(self) -> dict[str, Any]:
@@ -156,9 +164,18 @@ class Run:
     def life(self) -> str:
         """Return the run's life-cycle state: a failed task is an ``INTERNAL_ERROR`` of its run."""
         life = self.last.life
+        if self.outcome:
+            return "TERMINATED"
+        if life == "WAITING_FOR_RETRY" and self.cancelled:
+            return "TERMINATING"
         if life == "WAITING_FOR_RETRY" or (self.last.number and life in {"PENDING", "QUEUED"}):
             return "RUNNING"
         return "INTERNAL_ERROR" if life == "TERMINATED" and self.last.result == "FAILED" else life
+
+    @property
+    def result(self) -> str:
+        """Return the run's result state; empty until its end."""
+        return "" if self.active else self.outcome or self.last.result
 
     def to_document(self) -> dict[str, Any]:
         """Return the run for the store, which writes it at once: nothing is copied."""

@@ -19,7 +19,9 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 import uuid
+from collections import deque
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ CREATE TABLE IF NOT EXISTS points (
 CREATE INDEX IF NOT EXISTS points_of_run ON points (run, key);
 """
 _ID_BLOCK = 1000
+#: Seconds between the end of a content and the end of its file.
+_GRACE = 60.0
 
 
 class Store:
@@ -47,13 +51,23 @@ class Store:
     leaves. SQLite's write-ahead log survives the death of the process; losing the last moments to a power
     cut is accepted.
 
+    Nobody else of the machine may read any of it: the token that is kept here runs commands as its owner.
+
     :param directory: made when missing.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.blobs = directory / "blobs"
-        self.blobs.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("blobs", "runs", "environments"):
+            (directory / name).mkdir(mode=0o700, exist_ok=True)
+            (directory / name).chmod(0o700)
+        for name in ("lock", "state.db"):  # SQLite gives its other files the mode of this one
+            os.close(os.open(directory / name, os.O_CREAT | os.O_RDWR, 0o600))
+            (directory / name).chmod(0o600)
+        self._dropped: deque[tuple[float, Path]] = deque()
+        self._closing = False
         self._lock = self._locked(directory / "lock")
         self._db = sqlite3.connect(directory / "state.db", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -139,9 +153,12 @@ class Store:
         return path
 
     def drop_blob(self, name: str | None) -> None:
-        """Remove a content file, if it is there."""
+        """Remove a content file a minute later, if it is there: a download may just begin to read it."""
+        now = time.monotonic()
         if name:
-            (self.blobs / name).unlink(missing_ok=True)
+            self._dropped.append((now, self.blobs / name))
+        while self._dropped and (self._dropped[0][0] < now - _GRACE or self._closing):
+            self._dropped.popleft()[1].unlink(missing_ok=True)
 
     def sweep_blobs(self, used: set[str]) -> None:
         """Remove the content files that nothing names: uploads cut short by a death of the server."""
@@ -151,5 +168,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database and let others have the directory."""
+        self._closing = True
+        self.drop_blob(None)
         self._db.close()
         self._lock.close()

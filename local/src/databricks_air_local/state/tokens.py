@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from databricks_air_local.http.refusals import Refusal
 
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from databricks_air_local.state.store import Store
 
 __all__ = ["Tokens", "basic_password"]
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def basic_password(headers: Mapping[str, str]) -> str:
@@ -53,7 +49,6 @@ class Tokens:
             store.put("meta", "tokens", kept)
         self.main: str = kept["main"]
         self.node: str = kept["node"]
-        self.loopback = True
         self._clock = clock
         self._expiry: dict[str, float] = {self.main: float("inf"), self.node: float("inf")}
 
@@ -72,21 +67,6 @@ class Tokens:
     def renew(self) -> None:
         """Accept the main token again."""
         self._expiry[self.main] = float("inf")
-
-    def check_page(self, headers: Mapping[str, str]) -> None:
-        """Let a browser through or not.
-
-        On the loopback address the name that it asked for must be one of this machine: else a page of
-        somebody else, whose name was made to point here, could read ours.
-
-        :raises Refusal: 403 for a foreign name, 401 when a password is needed.
-        """
-        name = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
-        if self.loopback and name not in _LOOPBACK:
-            raise Refusal(403, "PERMISSION_DENIED", "This server answers to the names of this machine only.")
-        if not self.loopback and not hmac.compare_digest(basic_password(headers), self.main):
-            challenge = {"WWW-Authenticate": 'Basic realm="local AI Runtime: the token is the password"'}
-            raise Refusal(401, "UNAUTHENTICATED", "The token is the password.", challenge)
 
     def identify(self, headers: Mapping[str, str]) -> None:
         """Let a request through or not; a token that has expired is known still.

@@ -158,7 +158,6 @@ class Tree:
         old = self._entries.get(canonical)
         if old is not None:
             self._check_overwrite(old, overwrite)
-            self._store.drop_blob(old.blob)
         entry = Entry(
             canonical,
             "NOTEBOOK" if language else "FILE",
@@ -168,7 +167,11 @@ class Tree:
             created=old.created if old else 0,
             language=language,
         )
-        return self._save(entry)
+        self._save(entry)
+        # Only now, so that a server that dies here leaves the one version or the other.
+        if old is not None:
+            self._store.drop_blob(old.blob)
+        return entry
 
     def append(self, path: str, content: bytes) -> Entry:
         """Add to the end of a file, which is made when it is missing; who reads it meanwhile is not disturbed.

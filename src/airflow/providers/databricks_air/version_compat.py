@@ -25,13 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AIRFLOW_V_3_0_PLUS",
+    "GONE",
     "KILL_HANDLER_MUST_RAISE",
+    "KILL_SECONDS",
     "TRIGGER_HAS_ON_KILL",
     "Seen",
     "StateStore",
+    "airflow_instance",
     "ask_own_state",
     "async_connection",
+    "clear_count",
+    "dag_run_row",
+    "earlier_successes",
+    "is_gone",
     "metrics_sink",
+    "only_we_have_begun",
     "read_own_xcom",
     "read_owner",
     "state_store",
@@ -43,6 +51,10 @@ AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _VERSION
 TRIGGER_HAS_ON_KILL = Version("3.3.0") <= _VERSION
 # Airflow 2 raises AirflowTaskTerminated after on_kill; from 3.0 on execute simply goes on.
 KILL_HANDLER_MUST_RAISE = AIRFLOW_V_3_0_PLUS
+# Airflow 3 waits 5 s for on_kill before SIGKILL, whatever is configured; Airflow 2 waits
+# [core] killed_task_cleanup_time, which is 60 s unless somebody has changed it.
+KILL_SECONDS = 4.5 if AIRFLOW_V_3_0_PLUS else 20.0
+_COUNTS_EVERY_CLEAR = Version("3.3.0") <= _VERSION
 
 
 class StateStore(Protocol):
@@ -62,10 +74,12 @@ class Seen(NamedTuple):
 
     :param state: its state; None for none, as after a clear.
     :param try_number: its attempt; None where Airflow does not say.
+    :param is_resuming: whether it goes on after a deferral; None where Airflow does not say.
     """
 
     state: str | None
     try_number: int | None = None
+    is_resuming: bool | None = None
 
 
 # The answer is there and the task instance is not: somebody has deleted the Dag run.
@@ -78,14 +92,82 @@ def state_store(context: Context) -> StateStore | None:
     return store  # type: ignore[no-any-return]
 
 
-def ask_own_state(ti: Any) -> Seen | None:
+def airflow_instance() -> str:
+    """Return what tells this Airflow from others that use the same workspace: the address of its pages."""
+    from airflow.configuration import conf
+
+    section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
+    return str(conf.get(section, "base_url", fallback="") or "").rstrip("/")
+
+
+def clear_count(context: Context) -> int | None:
+    """Return how often tasks of the Dag run were cleared; None where Airflow does not count all of it.
+
+    Airflow up to 3.2 counts a clear in a *finished* Dag run only, which proves nothing.
+    """
+    number = getattr(context["dag_run"], "clear_number", None) if _COUNTS_EVERY_CLEAR else None
+    return None if number is None else int(number)
+
+
+def dag_run_row(context: Context) -> int | None:
+    """Return the row id of the Dag run, which differs when it is created again; None on Airflow 3."""
+    dag_run: Any = context["dag_run"]
+    return None if AIRFLOW_V_3_0_PLUS else getattr(dag_run, "id", None)
+
+
+def earlier_successes(ti: Any) -> int:
+    """Return how many earlier tries of a task instance ended as success; 0 where Airflow does not tell.
+
+    Airflow never tries a success again by itself, so each of them was cleared.
+
+    :param ti: the running task instance.
+    """
+    if AIRFLOW_V_3_0_PLUS:
+        return 0
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        tries = session.query(TaskInstanceHistory).filter_by(**_own(ti), state="success")
+        return int(tries.filter(TaskInstanceHistory.try_number < ti.try_number).count())
+
+
+def only_we_have_begun(ti: Any) -> bool | None:
+    """Say whether no other task instance of the Dag run has ever had a state; None when there is no answer.
+
+    :param ti: the running task instance.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])
+    by_task: Mapping[str, Any] | None = states.get(ti.run_id)
+    if not by_task:
+        return None
+    own = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    return not any(state for task, state in by_task.items() if task != own)
+
+
+def is_gone(error: BaseException) -> bool:
+    """Say whether an error of Airflow's own channel means that this task instance is not there any more.
+
+    A clear gives the task instance a new id (Airflow 3), and a deletion takes it away: what is kept under the old
+    id is answered with 404, 409 or 410.
+
+    :param error: what storing a value has raised.
+    """
+    detail = getattr(getattr(error, "error", None), "detail", None)
+    return isinstance(detail, Mapping) and detail.get("status_code") in {404, 409, 410}
+
+
+def ask_own_state(ti: Any, row: int | None = None) -> Seen | None:
     """Ask Airflow for the present state of a task instance; None when there is no answer.
 
     Blocks on Airflow's own channel: call it from a helper thread.
 
     :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param row: id of the Dag run's row, if it is known: another one means that ours was deleted.
     """
-    return _ask_supervisor(ti) if AIRFLOW_V_3_0_PLUS else _ask_database(ti)
+    return _ask_supervisor(ti) if AIRFLOW_V_3_0_PLUS else _ask_database(ti, row)
 
 
 def _ask_supervisor(ti: Any) -> Seen | None:
@@ -105,17 +187,21 @@ def _ask_supervisor(ti: Any) -> Seen | None:
     return Seen(None if value is None else str(getattr(value, "value", value)))
 
 
-def _ask_database(ti: Any) -> Seen | None:
+def _ask_database(ti: Any, row: int | None) -> Seen | None:
+    from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        row = (
-            session.query(TaskInstance.state, TaskInstance.try_number)
-            .filter_by(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
+        found = (
+            session.query(TaskInstance.state, TaskInstance.try_number, TaskInstance.next_method, DagRun.id)
+            .join(DagRun, (DagRun.dag_id == TaskInstance.dag_id) & (DagRun.run_id == TaskInstance.run_id))
+            .filter(*(getattr(TaskInstance, name) == value for name, value in _own(ti).items()))
             .one_or_none()
         )
-    return GONE if row is None else Seen(row[0], row[1])
+    if found is None or (row is not None and found[3] != row):
+        return GONE
+    return Seen(found[0], found[1], found[2] is not None)
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
@@ -131,7 +217,7 @@ async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
         connection = BaseHook.get_connection(conn_id)
         return connection, connection.extra_dejson
 
-    return await sync_to_async(read)()
+    return await sync_to_async(read, thread_sensitive=False)()
 
 
 def read_owner(ti: Any, key: str) -> tuple[int, int] | None:

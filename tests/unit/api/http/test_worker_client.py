@@ -30,7 +30,7 @@ import pytest
 from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.http.errors import ServiceError
+from airflow.providers.databricks_air.api.http.errors import HaltedError, ServiceError
 from airflow.providers.databricks_air.api.http.together import Stopped, in_thread, together
 from databricks_air_local import LocalAirRuntime
 
@@ -69,10 +69,10 @@ def test_a_halted_client_does_not_repeat(air: LocalAirRuntime, client: SyncClien
         submission = pool.submit(client.perform, calls.submit_run({"idempotency_token": "t"}))
         until(lambda: air.requests(path=SUBMIT))
         client.halt()
-        with pytest.raises(ServiceError):
+        with pytest.raises(HaltedError):
             submission.result(timeout=20)
     count = len(air.requests(path=SUBMIT))
-    with pytest.raises(ServiceError, match="not sent"):
+    with pytest.raises(HaltedError, match="not sent"):
         client.perform(calls.me())
     time.sleep(1)
     assert len(air.requests(path=SUBMIT)) == count

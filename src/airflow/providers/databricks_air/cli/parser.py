@@ -20,7 +20,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, NoReturn
+
+from airflow.providers.databricks_air.cli.envelope import INTERRUPTED, USAGE, Problem, error_line
 
 __all__ = ["COMMANDS", "Command", "build_parser", "main", "perform"]
 
@@ -45,6 +48,12 @@ COMMANDS: dict[str, Command] = {
         "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
     ),
     "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
+    "run": Command("Submit a run configuration", f"{_PACKAGE}.cli.run"),
+    "get": Command("Show a run: state, attempts, links, configuration", f"{_PACKAGE}.cli.get"),
+    "list": Command("List runs, newest first", f"{_PACKAGE}.cli.list"),
+    "logs": Command("Print or download the log of a run", f"{_PACKAGE}.cli.logs"),
+    "cancel": Command("End runs", f"{_PACKAGE}.cli.cancel"),
+    "register-image": Command("Register a Docker image for runs", f"{_PACKAGE}.cli.register_image"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }
 
@@ -55,7 +64,7 @@ def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -
     :param prog: how the user called it, for the usage line.
     :param only: the command that will run, whose module alone is loaded; every command when None.
     """
-    parser = argparse.ArgumentParser(prog=prog, description="Databricks AI Runtime for Airflow.")
+    parser = _Parser(prog=prog, description="Databricks AI Runtime for Airflow.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
@@ -66,6 +75,25 @@ def build_parser(prog: str = f"python -m {_PACKAGE}", only: str | None = None) -
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells machines what is wrong with the arguments in the envelope that they asked for."""
+
+    wants_json = False
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with 2."""
+        if _Parser.wants_json:
+            print(error_line(Problem("INVALID_ARGS", "PERMANENT", message)), flush=True)
+            sys.exit(USAGE)
+        super().error(message)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Return whether JSON is asked for in arguments that need not be right."""
+    pairs = {" ".join(pair) for pair in pairwise(arguments)}
+    return bool({"-ojson", "--output=json"} & set(arguments) or {"-o json", "--output json"} & pairs)
+
+
 def main(argv: Sequence[str] | None = None, prog: str = f"python -m {_PACKAGE}") -> int:
     """Run one command and return its exit code: 0 done, 1 errors found, 2 wrong usage.
 
@@ -74,6 +102,7 @@ def main(argv: Sequence[str] | None = None, prog: str = f"python -m {_PACKAGE}")
     """
     arguments = sys.argv[1:] if argv is None else argv
     only = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    _Parser.wants_json = _wants_json(arguments)
     args = build_parser(prog, only).parse_args(arguments)
     return perform(args.run, args)
 
@@ -94,6 +123,8 @@ def perform(run: Run, args: argparse.Namespace) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader (`… | head`) has seen enough; Python must not complain about it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

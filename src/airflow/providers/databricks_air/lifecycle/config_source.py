@@ -16,20 +16,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.load import load_run_config
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-    from airflow.providers.databricks_air.operators.air import AirRunOperator
-
-__all__ = ["read_config", "render"]
+__all__ = ["ConfigSource", "render"]
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 
@@ -49,23 +45,37 @@ def render(content: Any, airflow: Callable[[Any], Any]) -> Any:
     return airflow(content)
 
 
-def read_config(operator: AirRunOperator, context: Context) -> tuple[RunConfig, Path]:
-    """Return the checked configuration and the directory that its relative paths start from.
+@dataclass(frozen=True)
+class ConfigSource:
+    """Where the configuration of a task comes from, already rendered.
 
-    :param operator: its ``config_path`` or ``config``, and ``overrides``, already rendered.
-    :param context: of the running task.
-    :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
-    :raises ConfigError: when the configuration has mistakes.
+    :param config_path: a YAML file; None where ``config`` is given.
+    :param config: a mapping, YAML text or a ``RunConfig``; None where ``config_path`` is given.
+    :param overrides: changes to it.
+    :param dag: the Dag, beside whose file a relative path is looked up; None for the working directory.
     """
-    if (operator.config_path is None) == (operator.config is None):
-        given = "neither" if operator.config is None else "both"
-        raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
-    dag_directory = Path(getattr(context.get("dag"), "fileloc", "") or ".").absolute().parent
-    if operator.config is not None:
-        config = load_run_config(operator.config, overrides=operator.overrides, base_dir=dag_directory)
-        return config, dag_directory
-    path = _find(str(operator.config_path), dag_directory)
-    return load_run_config(path, overrides=operator.overrides), path.parent
+
+    config_path: str | None
+    config: Any
+    overrides: Any
+    dag: Any
+
+    def read(self) -> tuple[RunConfig, Path]:
+        """Return the checked configuration and the directory that its relative paths start from.
+
+        :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
+        :raises ConfigError: when the configuration has mistakes.
+        """
+        if (self.config_path is None) == (self.config is None):
+            given = "neither" if self.config is None else "both"
+            raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
+        dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
+        if self.config is not None:
+            return load_run_config(
+                self.config, overrides=self.overrides, base_dir=dag_directory
+            ), dag_directory
+        path = _find(str(self.config_path), dag_directory)
+        return load_run_config(path, overrides=self.overrides), path.parent
 
 
 def _find(config_path: str, dag_directory: Path) -> Path:

@@ -143,7 +143,10 @@ class TaskLog:
             if self._is_closed and not handed_over:
                 return
             try:
-                await asyncio.wait_for(sync_to_async(write_own_xcom)(self._ti, LOG_KEY, value), ASK_SECONDS)
+                await asyncio.wait_for(
+                    sync_to_async(write_own_xcom, thread_sensitive=False)(self._ti, LOG_KEY, value),
+                    ASK_SECONDS,
+                )
             except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
                 self._log.debug("The position in the run's log could not be kept: %s", error)
 
@@ -152,7 +155,9 @@ class TaskLog:
             return None
         for _ in range(ASK_TIMES):
             try:
-                value = await asyncio.wait_for(sync_to_async(read_own_xcom)(self._ti, LOG_KEY), ASK_SECONDS)
+                value = await asyncio.wait_for(
+                    sync_to_async(read_own_xcom, thread_sensitive=False)(self._ti, LOG_KEY), ASK_SECONDS
+                )
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
                 trouble = error
                 await asyncio.sleep(1)

@@ -37,5 +37,10 @@ class AirRunLink(BaseOperatorLink):
         return RUN_PAGE_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL, or an empty string before there is a run."""
+        """Return the URL, or an empty string before there is a run.
+
+        The process of a task asks for it last of all, when it has reported to Airflow how it ended.
+        """
+        if (after_report := getattr(operator, "after_report", None)) is not None:
+            after_report()
         return XCom.get_value(key=RUN_PAGE_URL_KEY, ti_key=ti_key) or ""

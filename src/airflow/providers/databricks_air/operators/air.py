@@ -15,50 +15,50 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow.providers.databricks_air.api.http.errors import NotFoundError
-from airflow.providers.databricks_air.api.launch.launch import launch
-from airflow.providers.databricks_air.api.launch.permissions import experiment_entries, grant_on_experiment
-from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
-from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
+from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.claim import RUN_ID_KEY, Claim, identity_of, known_run
-from airflow.providers.databricks_air.lifecycle.config_source import read_config, render
-from airflow.providers.databricks_air.lifecycle.endings import (
+from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource, render
+from airflow.providers.databricks_air.lifecycle.record import known_run
+from airflow.providers.databricks_air.lifecycle.results import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,
+    Results,
+    check_retry_on,
     task_error,
-    tell,
 )
-from airflow.providers.databricks_air.lifecycle.interruption import Interruption, recover
-from airflow.providers.databricks_air.lifecycle.log_choice import chosen_nodes, log_stream
-from airflow.providers.databricks_air.lifecycle.outcome import check_retry_on, failure_of, result_of
-from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill, RunPolicy
-from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY, AirRunLink
+from airflow.providers.databricks_air.lifecycle.task_run import TaskRun, deadline_of
+from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill, RunPolicy
+from airflow.providers.databricks_air.lifecycle.waiting import LogChoice, follow
+from airflow.providers.databricks_air.lifecycle.worker import Worker
+from airflow.providers.databricks_air.links.air import AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
-from airflow.providers.databricks_air.run.outcome.result import page_url, run_result
-from airflow.providers.databricks_air.triggers.air import OWNER_KEY, AirRunTrigger
-from airflow.providers.databricks_air.version_compat import state_store
+from airflow.providers.databricks_air.run.outcome.result import run_result
+from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow.providers.databricks_air.api.logs.stream import LogNodes, LogStream
+    from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirCancelRunOperator", "AirRunOperator"]
+
+# How often a trigger that was lost is replaced before the worker watches by itself.
+TRIGGERS_LOST = 3
 
 
 class AirRunOperator(BaseOperator):
@@ -146,7 +146,10 @@ class AirRunOperator(BaseOperator):
         self.retry_on = retry_on
         self.push_metrics = push_metrics
         self.log_metrics_interval = log_metrics_interval
-        self._interruption: Interruption | None = None
+        self._worker: Worker | None = None
+        self._was_killed = False
+        self._is_handed_over = False
+        self._config: RunConfig | None = None
 
     @cached_property
     def hook(self) -> AirRuntimeHook:
@@ -154,45 +157,31 @@ class AirRunOperator(BaseOperator):
         return AirRuntimeHook(self.databricks_air_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check, upload, submit once, wait, and return the result.
+        """Adopt or submit, announce, wait, and return the result.
 
         :raises AirConfigError: when configuration, code directory or connection must change first.
         :raises AirRunFailedError: when the run ends without success.
         :raises AirServiceError: when the workspace cannot be asked.
         """
-        try:
-            config, base_dir = read_config(self, context)
-            check_retry_on(self)
-            nodes = chosen_nodes(self, config.node_count)
-            if warning := attempts_warning(self.retries or 0, config.max_retries):
-                self.log.warning("%s", warning)
-            run = self._claim(context, config, base_dir).obtain()
-            self._announce(context, run)
+        with self._in_charge(context) as task:
+            run = task.adopt() or task.submit()
+            trigger = self._trigger(context, run)
+            task.announce(run, trigger.serialize()[1])
             if not self.wait_for_termination:
-                grant_on_experiment(self.hook.client, config.permissions, run)
-                return run_result(self.hook.host, run)
-            access = experiment_entries(config.permissions)
+                return self._let_go(task, run)
             if self.deferrable and not run.is_terminal:
-                self._defer(run.run_id, nodes, access)
-            stream = log_stream(self, run.run_id, nodes)
-            return self._finish(self._wait(run.run_id, stream, experiment_access=access), nodes)
-        except ENDS_TASK as error:
-            raise task_error(error) from None
+                self._hand_over(task, trigger)
+            return self._finish(task, self._wait(trigger), trigger.log_nodes)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
         """
-        try:
-            run_id = int(event["run_id"])
-            self._interruption = self._interruption_of(context, run_id)
-            why, message = str(event.get("why")), str(event.get("message") or "")
+        run_id = int(event["run_id"])
+        with self._in_charge(context, run_id) as task:
             nodes = event.get("log_nodes")
-            stream = log_stream(self, run_id, nodes, event.get("log"))
-            return self._finish(self._ending_of(run_id, why, message, stream), nodes)
-        except ENDS_TASK as error:
-            raise task_error(error) from None
+            return self._finish(task, self._ending_of(context, run_id, event), nodes)
 
     def render_template(self, content: Any, context: Context, *options: Any, **named: Any) -> Any:
         """Render as Airflow does, also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
@@ -208,8 +197,10 @@ class AirRunOperator(BaseOperator):
         :raises AirConfigError: when configuration, code directory or connection must change first.
         :raises AirServiceError: when the workspace cannot be asked.
         """
+        from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
+
         try:
-            config, base_dir = read_config(self, cast("Context", {"dag": self.get_dag()}))
+            config, base_dir = self._source(self.get_dag()).read()
             token = self.idempotency_token or config.idempotency_token or EXAMPLE_TOKEN
             client = planning_client(self.hook.get_credentials())
             print(plan(client, config, token=token, base_dir=base_dir).to_text())  # noqa: T201
@@ -218,106 +209,159 @@ class AirRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
-        interruption = self._interruption or recover(self.hook, self._policy)
-        if interruption is not None:
-            interruption.handle()
+        self._was_killed = True
+        worker = self._worker or Worker.of_interrupted(self._connect, self._policy)
+        if worker is not None:
+            worker.on_kill()
+
+    def after_report(self) -> None:
+        """Look whether Airflow has taken the hand-over to the trigger; called when the task has reported.
+
+        A task that a person ends in that very moment gets no signal and no trigger, and nobody else follows
+        its run.
+        """
+        if self._is_handed_over and self._worker is not None:
+            self._worker.check_hand_over()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer; where Airflow itself has ended the wait, nobody may be left to end the run.
+        """Go on after the triggerer, also where Airflow has lost the trigger: that is no reason to end a run.
 
-        :param next_method: ``__fail__`` when the trigger was lost or has run out of its time.
+        :param next_method: ``__fail__`` when the trigger was lost, has failed or has run out of its time.
         """
-        if next_method == "__fail__":
-            why = str((next_kwargs or {}).get("error", "the trigger was lost"))
-            interruption = self._interruption_of(context, known_run(context))
-            if interruption.is_last_try or not self.durable or "timeout" in why.lower():
-                interruption.give_up(why)
-        return super().resume_execution(next_method, next_kwargs, context)
+        run_id = known_run(context) if next_method == "__fail__" else None
+        if run_id is None:
+            return super().resume_execution(next_method, next_kwargs, context)
+        return self._watch_again(context, run_id, str((next_kwargs or {}).get("error", "it was lost")))
 
     @property
     def _policy(self) -> RunPolicy:
         return RunPolicy(self.kill_action, self.on_clear, self.durable)
 
-    def _interruption_of(self, context: Context, run_id: int | None = None) -> Interruption:
-        return Interruption(self.hook, context["ti"], self._policy, run_id)
+    @property
+    def _log_choice(self) -> LogChoice:
+        return LogChoice(self.stream_logs, self.log_nodes, self.polling_interval)
 
-    def _claim(self, context: Context, config: RunConfig, base_dir: Path) -> Claim:
-        ti: Any = context["ti"]
-        self._interruption = interruption = self._interruption_of(context)
-        identity = identity_of(context, self.on_clear)
-        if not self.durable:
-            identity = replace(identity, life=f"{identity.life}/{ti.try_number}")
+    @property
+    def _results(self) -> Results:
+        return Results(self.hook.client, self.push_metrics, self.retry_on)
 
-        def submit(token: str, created: Callable[[int], None]) -> int:
-            def note(run_id: int) -> None:
-                interruption.run_id = run_id
-                created(run_id)
+    def _connect(self) -> SyncClient:
+        return self.hook.client
 
-            return interruption.guard(
-                lambda: launch(self.hook.client, config, token=token, base_dir=base_dir, created=note)
+    def _source(self, dag: Any) -> ConfigSource:
+        return ConfigSource(self.config_path, self.config, self.overrides, dag)
+
+    @contextmanager
+    def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[TaskRun]:
+        """Take care of the run of a task until the block ends, and let it end with one clear error."""
+
+        def read() -> tuple[RunConfig, Path]:
+            config, base_dir = self._source(context.get("dag")).read()
+            self._config = config
+            return config, base_dir
+
+        try:
+            task = TaskRun(
+                context,
+                self.hook,
+                self._policy,
+                read,
+                check=self._check,
+                token=self.idempotency_token,
+                waits=self.wait_for_termination,
             )
+            self._worker = task.worker
+            # A signal that came before there was anything to end.
+            task.worker.is_killed = self._was_killed
+            with task.worker.responsible():
+                if run_id is not None:
+                    task.resume(run_id)
+                yield task
+        except ENDS_TASK as error:
+            raise task_error(error) from None
 
-        return Claim(
-            client=self.hook.client,
-            identity=identity,
-            submit=submit,
-            store=state_store(context) if self.durable else None,
-            try_number=ti.try_number,
-            token=self.idempotency_token or config.idempotency_token,
+    def _check(self, config: RunConfig) -> None:
+        """Check what is about the run and not in its configuration, before anything is paid for."""
+        check_retry_on(self.retry_on)
+        self._log_choice.nodes(config.node_count)
+        if warning := attempts_warning(self.retries or 0, config.max_retries):
+            self.log.warning("%s", warning)
+
+    def _trigger(self, context: Context, run: Run) -> AirRunTrigger:
+        """Return what follows the run in the triggerer; on the worker, the same holds."""
+        from airflow.providers.databricks_air.api.launch.permissions import experiment_entries
+
+        timeout = self.execution_timeout
+        nodes = self._log_choice.nodes_of(run)
+        return AirRunTrigger(
+            run_id=run.run_id,
+            databricks_air_conn_id=self.databricks_air_conn_id,
+            polling_interval=self.polling_interval,
+            deadline=deadline_of(context, timeout.total_seconds()) if timeout is not None else None,
+            queue_timeout=self.queue_timeout,
             on_kill=self.kill_action,
+            on_clear=self.on_clear,
+            log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
+            metrics_interval=self.log_metrics_interval,
+            experiment_access=experiment_entries(self._config.permissions) if self._config else None,
         )
 
-    def _announce(self, context: Context, run: Run) -> None:
-        """Say where the run is, and leave what others need while it lasts."""
-        url = page_url(self.hook.host, run)
-        self.log.info("AI Runtime run %s: %s", run.run_id, url)
-        ti: Any = context["ti"]
-        ti.xcom_push(key=RUN_PAGE_URL_KEY, value=url)
-        ti.xcom_push(key=RUN_ID_KEY, value=run.run_id)
-        ti.xcom_push(key=OWNER_KEY, value=[ti.try_number, run.run_id])
-        if self._interruption is not None:
-            self._interruption.run_id = run.run_id
+    def _let_go(self, task: TaskRun, run: Run) -> dict[str, Any]:
+        from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
 
-    def _defer(self, run_id: int, nodes: LogNodes | None, access: list[dict[str, str]]) -> NoReturn:
-        deadline = None
-        if self.execution_timeout is not None:
-            deadline = time.time() + self.execution_timeout.total_seconds()
-        self.defer(
-            trigger=AirRunTrigger(
-                run_id=run_id,
-                databricks_air_conn_id=self.databricks_air_conn_id,
-                polling_interval=self.polling_interval,
-                deadline=deadline,
-                queue_timeout=self.queue_timeout,
-                on_kill=self.kill_action,
-                on_clear=self.on_clear,
-                log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
-                metrics_interval=self.log_metrics_interval,
-                experiment_access=access,
-            ),
-            method_name="execute_complete",
-        )
+        if self._config is not None:
+            grant_on_experiment(self.hook.client, self._config.permissions, run)
+        task.worker.settle()
+        return run_result(self.hook.host, run)
+
+    def _hand_over(self, task: TaskRun, trigger: AirRunTrigger) -> NoReturn:
+        task.worker.check_still_wanted()
+        self._is_handed_over = True
+        self.defer(trigger=trigger, method_name="execute_complete")
         raise AssertionError("defer raises")
 
-    def _wait(self, run_id: int, stream: LogStream | None, **options: Any) -> Ended:
-        plan = WatchPlan(
-            run_id,
-            self.polling_interval,
-            queue_timeout=self.queue_timeout,
-            metrics_interval=self.log_metrics_interval,
-            host=self.hook.host,
-            **options,
-        )
-        for event in watch(self.hook.client, plan, stream=stream, renew=self.hook.get_credentials):
-            if isinstance(event, Ended):
-                return event
-            tell(self.log, event)
-        raise AssertionError("a watch ends with Ended")
+    def _watch_again(self, context: Context, run_id: int, why: str) -> dict[str, Any]:
+        """Follow the run of a trigger that was lost: with another one, and in the end by this worker itself."""
+        with self._in_charge(context, run_id) as task:
+            told = task.told()
+            trigger = AirRunTrigger(**{**told.watch, "run_id": run_id})
+            if trigger.deadline is not None and time.time() >= trigger.deadline - 1:
+                message = "the task's execution_timeout has passed"
+                return self._finish(task, Ended("expired", self.hook.get_run(run_id), message=message), None)
+            if told.lost < TRIGGERS_LOST:
+                self.log.warning(
+                    "The trigger that followed run %s was lost (%s); another one follows it", run_id, why
+                )
+                task.remember_lost(told)
+                self._hand_over(task, trigger)
+            self.log.warning(
+                "The trigger that followed run %s was lost (%s); the worker follows it", run_id, why
+            )
+            return self._finish(task, self._wait(trigger, is_resumed=True), trigger.log_nodes)
 
-    def _ending_of(self, run_id: int, why: str, message: str, stream: LogStream | None) -> Ended:
+    def _wait(self, trigger: AirRunTrigger, *, is_resumed: bool = False, cursor: Any = None) -> Ended:
+        """Follow the run on this worker, as the trigger would; Airflow itself minds ``execution_timeout`` here."""
+        plan = WatchPlan(
+            trigger.run_id,
+            trigger.polling_interval,
+            deadline=trigger.deadline if is_resumed else None,
+            queue_timeout=trigger.queue_timeout,
+            metrics_interval=trigger.metrics_interval,
+            host=self.hook.host,
+            experiment_access=trigger.experiment_access or (),
+            is_resumed=is_resumed,
+        )
+        stream = self._log_choice.stream(trigger.run_id, trigger.log_nodes, cursor)
+        return follow(self.hook.client, plan, stream, self.log, self.hook.get_credentials)
+
+    def _ending_of(self, context: Context, run_id: int, event: Mapping[str, Any]) -> Ended:
         """Return how the watch ended, from the run itself where the run has ended."""
+        why, message = str(event.get("why")), str(event.get("message") or "")
         if why not in GAVE_UP:
-            return self._wait(run_id, stream, is_resumed=True)
+            trigger = AirRunTrigger(
+                run_id, polling_interval=self.polling_interval, log_nodes=event.get("log_nodes")
+            )
+            return self._wait(trigger, is_resumed=True, cursor=event.get("log"))
         try:
             run = self.hook.get_run(run_id)
         except NotFoundError:
@@ -326,17 +370,14 @@ class AirRunOperator(BaseOperator):
         has_own_end = run.is_terminal and not (why in TIMED_OUT and run.state.result == "CANCELED")
         return Ended("terminal" if has_own_end else why, run, message=message)  # type: ignore[arg-type]
 
-    def _finish(self, ended: Ended, nodes: LogNodes | list[int] | None) -> dict[str, Any]:
+    def _finish(self, task: TaskRun, ended: Ended, nodes: Any) -> dict[str, Any]:
         """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
         run = ended.run
-        if run is not None and run.is_success:
-            return result_of(self, run, ended.output)
         if ended.why in TIMED_OUT and run is not None and not run.is_terminal:
-            self._cancel(run.run_id)
-        raise failure_of(self, ended, printed=nodes)
-
-    def _cancel(self, run_id: int) -> None:
-        if self.kill_action == "detach":
-            return
-        self.log.info("Cancelling run %s", run_id)
-        self.hook.cancel_run(run_id)
+            task.worker.give_up(ended.message)
+            task.worker.settle()
+        if run is not None and run.is_terminal:
+            task.worker.settle()
+        if run is not None and run.is_success:
+            return self._results.result(run, ended.output)
+        raise self._results.error(ended, printed=nodes)

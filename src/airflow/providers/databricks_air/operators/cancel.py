@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow.providers.databricks_air.api.http.errors import RunNotFoundError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.endings import ENDS_TASK, parse_run_id, task_error
+from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, parse_run_id, task_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,7 +58,7 @@ class AirCancelRunOperator(BaseOperator):
         :raises AirConfigError: when ``run_id`` is not a run id.
         :raises AirServiceError: when the workspace does not take the request.
         """
-        if self.run_id in {None, "", "None"}:
+        if self.run_id is None or self.run_id in ("", "None"):
             self.log.info("There is no run to cancel")
             return
         try:

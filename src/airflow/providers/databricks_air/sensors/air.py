@@ -31,7 +31,7 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch.watch import Ended
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.endings import (
+from airflow.providers.databricks_air.lifecycle.results import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,

@@ -24,21 +24,21 @@ from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
 from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.endings import TIMED_OUT, tell
+from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.metrics import AirflowMeasure
-from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill
-from airflow.providers.databricks_air.lifecycle.release import Release, cancel_for_good
+from airflow.providers.databricks_air.lifecycle.results import TIMED_OUT
 from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
+from airflow.providers.databricks_air.lifecycle.trigger_end import TriggerEnd
+from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill
+from airflow.providers.databricks_air.lifecycle.waiting import tell
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.credentials import Credentials
     from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
-__all__ = ["OWNER_KEY", "AirRunTrigger"]
+__all__ = ["AirRunTrigger"]
 
-# The XCom in which the newest attempt says which run is its own; Airflow wipes it when an attempt begins.
-OWNER_KEY = "databricks_air_owner"
 MEASURE = AirflowMeasure()
 
 
@@ -109,8 +109,11 @@ class AirRunTrigger(BaseTrigger):
             ended = await self._follow()
         except asyncio.CancelledError:
             self._task_log.hand_over()
-            if not TRIGGER_HAS_ON_KILL:
-                self._release().start()
+            if getattr(self, "task_instance", None) is None:
+                # `dags test`: nobody cancels again, and nobody else is there to end the run.
+                await asyncio.shield(self._end().start())
+            elif not TRIGGER_HAS_ON_KILL:
+                self._end().start()
             raise
         # Nothing may be awaited after the event: Airflow takes a trigger that lives on for a killed one.
         event = {
@@ -124,7 +127,7 @@ class AirRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task (Airflow 3.3 and later call this, and not only then)."""
-        await asyncio.shield(self._release().start())
+        await asyncio.shield(self._end().start())
 
     async def _follow(self) -> Ended:
         try:
@@ -164,14 +167,13 @@ class AirRunTrigger(BaseTrigger):
             self._task_log.close()
         raise AssertionError("a watch ends with Ended")
 
-    def _release(self) -> Release:
+    def _end(self) -> TriggerEnd:
         credentials: Credentials | None = self._watcher.client.credentials if self._watcher else None
-        return Release(
+        return TriggerEnd(
             run_id=self.run_id,
             conn_id=self.databricks_air_conn_id,
             credentials=credentials,
             action=self.kill_action,
             on_clear=self.on_clear,
             ti=getattr(self, "task_instance", None),
-            owner_key=OWNER_KEY,
         )

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.credentials import Credentials
-from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError
+from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError, ServiceError
 from airflow.providers.databricks_air.api.http.loop_thread import LoopThread
 from airflow.providers.databricks_air.api.http.retry import RetryRule
 
@@ -60,6 +60,7 @@ class AsyncClient:
         """Send a call, again where the rule says so, and return what it reads from the answer.
 
         :raises ApiError: when an error will not pass, or did not pass in the call's budget.
+        :raises HaltedError: once the client is halted, also instead of a repetition.
         """
         started = time.monotonic()
         tries = 0
@@ -71,8 +72,10 @@ class AsyncClient:
                 return await self._send(call if tries == 1 else call.hurried(call.budget - elapsed))
             except ApiError as error:
                 wait = self._rule.delay(call, error, tries, time.monotonic() - started)
-                if wait is None or self._halted.is_set():
+                if wait is None:
                     raise
+                if self._halted.is_set():
+                    raise HaltedError(f"{call.label}: not sent again, the task is being ended") from None
                 log.warning("%s; trying again in %.1f s", error, wait)
                 await self._pause(wait)
 
@@ -92,7 +95,7 @@ class AsyncClient:
 
         host, headers = ("", {}) if call.url else await self._authenticate(call)
         if self._halted.is_set():
-            raise ServiceError("not sent: the task is being ended", request=call.label)
+            raise HaltedError(f"{call.label}: not sent, the task is being ended")
         if self._transport is None:
             self._transport = Transport()
         answer = await self._transport.ask(call, host, headers)

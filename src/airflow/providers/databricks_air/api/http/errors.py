@@ -15,6 +15,7 @@
 ::
 
     AirError
+    ├── HaltedError          the task is being ended: nothing was asked
     └── ApiError             a workspace was asked
         ├── AuthError        401, 403: an administrator must act
         ├── NotFoundError    the thing does not exist
@@ -39,12 +40,17 @@ __all__ = [
     "ApiError",
     "AuthError",
     "ConflictError",
+    "HaltedError",
     "NotFoundError",
     "RequestError",
     "RunNotFoundError",
     "ServiceError",
     "error_from_answer",
 ]
+
+
+class HaltedError(AirError):
+    """Nothing is sent any more: the task is being ended. No blip, and no answer of the workspace."""
 
 
 class ApiError(AirError):

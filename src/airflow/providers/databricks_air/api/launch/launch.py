@@ -18,7 +18,7 @@ there already; send what is missing; submit.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from airflow.providers.databricks_air.api.launch.preflight import ask_server
 from airflow.providers.databricks_air.api.launch.upload import Upload, upload
 from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_snapshot
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
-from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts
+from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts, owner_file
 from airflow.providers.databricks_air.run.launch.identity import launch_directory
 from airflow.providers.databricks_air.run.launch.payload import (
     DEFAULT_VERSION,
@@ -91,6 +91,7 @@ def launch(
     token: str,
     base_dir: Path | None = None,
     created: Callable[[int], None] = lambda _: None,
+    owner: Mapping[str, Any] | None = None,
 ) -> int:
     """Upload what a run needs, submit it and return its id.
 
@@ -102,21 +103,28 @@ def launch(
     :param base_dir: the directory that a relative ``code_source.root_path`` starts from; that of the
         configuration file when None.
     :param created: called with the run's id as soon as it is known, before permissions on it are granted.
+    :param owner: who asks for the run, for the file that leads back from it; None for no such file.
     :raises ConfigError: when the workspace refuses the configuration.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    ready = client.run(_uploaded(client.calls, config, token, base_dir))
+    ready = client.run(_uploaded(client.calls, config, token, base_dir, owner))
     run_id = client.perform(calls.submit_run(ready.body)).run_id
     created(run_id)
     grant(client, config.permissions, run_id)
     return run_id
 
 
-async def _uploaded(client: AsyncClient, config: RunConfig, token: str, base_dir: Path | None) -> Launch:
+async def _uploaded(
+    client: AsyncClient,
+    config: RunConfig,
+    token: str,
+    base_dir: Path | None,
+    owner: Mapping[str, Any] | None,
+) -> Launch:
     planned = await prepare(client, config, token=token, base_dir=base_dir)
     ready = await ask(client, planned, _checks_and_directories(client, planned))
-    await upload(client, ready.files)
+    await upload(client, replace(ready.files, note=owner_file(owner) if owner else None))
     return ready
 
 

@@ -43,6 +43,7 @@ class Upload:
     :param snapshot_path: absolute path of the packed code; None for a run without code.
     :param present: what is there already, with its size in bytes: the name of its directory, or its own, stands
         for what is in it.
+    :param note: who asks for the run; written over an older one, for the newest try is who owns it.
     """
 
     launch_dir: str
@@ -50,6 +51,7 @@ class Upload:
     snapshot: Snapshot | None = None
     snapshot_path: str | None = None
     present: Mapping[str, int] = field(default_factory=dict)
+    note: Artifact | None = None
 
     @property
     def directories(self) -> list[str]:
@@ -74,6 +76,8 @@ async def upload(client: AsyncClient, files: Upload) -> None:
         for artifact in files.artifacts
         if files.path_of(artifact) not in files.present
     ]
+    if files.note is not None:
+        tasks.append(partial(_send_artifact, client, files.path_of(files.note), files.note.content))
     if files.snapshot and files.snapshot_path and files.snapshot_path not in files.present:
         # First, since it takes longest.
         tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot))

@@ -21,7 +21,12 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch.events import Ended
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["Refusals", "WatchPlan", "expired", "next_limit"]
+__all__ = ["PATIENCE_DENIED", "PATIENCE_MISSING", "Refusals", "WatchPlan", "expired", "next_limit"]
+
+PATIENCE_DENIED = 300.0
+"""Seconds over which 401 or 403 must be all that is heard before it is believed."""
+PATIENCE_MISSING = 180.0
+"""The same for 'does not exist', of a run whose id the service itself has told us."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class WatchPlan:
     experiment_access: Sequence[Mapping[str, str]] = ()
     is_resumed: bool = False
     is_relay: bool = False
-    patience_denied: float = 300.0
-    patience_missing: float = 60.0
+    patience_denied: float = PATIENCE_DENIED
+    patience_missing: float = PATIENCE_MISSING
 
 
 class Refusals:

@@ -29,7 +29,11 @@ from airflow.providers.databricks_air.run.document.writer import dump_yaml, effe
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import Container, RunConfig
 
-__all__ = ["Artifact", "build_artifacts", "container_directory"]
+__all__ = ["OWNER_FILE", "Artifact", "build_artifacts", "container_directory", "owner_file"]
+
+
+OWNER_FILE = "airflow_owner.json"
+"""The file of the launch directory that says which task asked for the run."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,17 @@ def build_artifacts(config: RunConfig) -> tuple[Artifact, ...]:
     for container in config.containers:
         artifacts.extend(_of_container(config, container))
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
+
+
+def owner_file(owner: Mapping[str, Any]) -> Artifact:
+    """Return the file that leads from a run back to who asked for it.
+
+    It is no part of what the launch directory is named after: a later try that finds the same run again writes
+    itself over the earlier one.
+
+    :param owner: who asks; plain values without secrets.
+    """
+    return Artifact(OWNER_FILE, (json.dumps(owner, indent=2, sort_keys=True) + "\n").encode())
 
 
 def container_directory(name: str) -> str:

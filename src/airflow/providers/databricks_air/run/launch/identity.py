@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class TaskIdentity:
     task_id: str
     map_index: int
     life: str
+
+    def of_life(self, life: str) -> TaskIdentity:
+        """Return the same task instance in another life."""
+        return replace(self, life=life)
 
     def token(self, generation: int) -> str:
         """Return the idempotency token, 64 hex characters.

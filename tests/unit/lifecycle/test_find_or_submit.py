@@ -24,9 +24,14 @@ import pytest
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
-from airflow.providers.databricks_air.lifecycle.claim import Claim
+from airflow.providers.databricks_air.api.watch.look import Patience
+from airflow.providers.databricks_air.lifecycle.find_or_submit import Launcher, RunFinder
+from airflow.providers.databricks_air.lifecycle.identity import Signs
+from airflow.providers.databricks_air.lifecycle.record import Memory
+from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
 from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.run.launch.identity import TaskIdentity
+from airflow.providers.databricks_air.run.outcome.states import Run
 from databricks_air_local import LocalAirRuntime
 
 CONFIG = load_run_config(
@@ -60,19 +65,47 @@ def client(air: LocalAirRuntime) -> Iterator[SyncClient]:
     client.close()
 
 
+class Asking:
+    """One try of one task that asks for its run.
+
+    :param finder: of the try.
+    :param launch: uploads and submits.
+    :param token: an idempotency token of the author.
+    """
+
+    def __init__(self, finder: RunFinder, launch: Launcher, token: str | None) -> None:
+        self.finder = finder
+        self._launch = launch
+        self._token = token
+
+    def obtain(self) -> Run:
+        """Adopt or submit, as the operator does."""
+        return self.finder.adopt() or self.finder.submit(self._launch, self._token)
+
+
 @pytest.fixture
-def claim(client: SyncClient, tmp_path: Path) -> Callable[..., Claim]:
-    """Return a function that makes the claim of one try of one task."""
+def claim(client: SyncClient, tmp_path: Path) -> Callable[..., Asking]:
+    """Return a function that makes one try of one task ask; ``life`` is its ``max_tries``."""
     identity = replace(IDENTITY, run_id=str(tmp_path))
 
-    def make(try_number: int = 1, life: str = "2", **more: Any) -> Claim:
-        settings: dict[str, Any] = {"store": None, "token": None, "on_kill": "cancel", **more}
+    def make(try_number: int = 1, life: str = "2", **more: Any) -> Asking:
+        store, token = more.pop("store", None), more.pop("token", None)
+        policy = RunPolicy(more.pop("on_kill", "cancel"), more.pop("on_clear", "rerun"), durable=True)
+        signs = Signs(try_number, int(life), more.pop("retries", 2), more.pop("clears", 0))
 
         def submit(token: str, created: Callable[[int], None]) -> int:
             return launch(client, CONFIG, token=token, created=created)
 
-        asked = replace(identity, life=life)
-        return Claim(client=client, identity=asked, submit=submit, try_number=try_number, **settings)
+        finder = RunFinder(
+            client,
+            replace(identity, life=life),
+            signs,
+            Memory(store),
+            policy,
+            patience=Patience(1.0, 1.0, 0.1),
+            **more,
+        )
+        return Asking(finder, submit, token)
 
     return make
 
@@ -82,7 +115,7 @@ with_and_without_store = pytest.mark.parametrize("store", [None, "store"], ids=[
 
 @with_and_without_store
 def test_a_retry_follows_a_live_run(
-    air: LocalAirRuntime, claim: Callable[..., Claim], store: str | None
+    air: LocalAirRuntime, claim: Callable[..., Asking], store: str | None
 ) -> None:
     """The second try of a life gets the run that the first one started, while that is alive."""
     air.on("claim").hangs()
@@ -95,7 +128,7 @@ def test_a_retry_follows_a_live_run(
 
 @with_and_without_store
 def test_a_retry_gets_the_result_of_a_successful_run(
-    air: LocalAirRuntime, claim: Callable[..., Claim], client: SyncClient, store: str | None
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, store: str | None
 ) -> None:
     """A run that ended well while nobody watched is the next try's result."""
     air.on("claim").hangs()
@@ -110,7 +143,7 @@ def test_a_retry_gets_the_result_of_a_successful_run(
 @with_and_without_store
 def test_a_retry_after_a_failed_run_starts_a_fresh_one(
     air: LocalAirRuntime,
-    claim: Callable[..., Claim],
+    claim: Callable[..., Asking],
     client: SyncClient,
     age: Callable[[], None],
     store: str | None,
@@ -128,7 +161,7 @@ def test_a_retry_after_a_failed_run_starts_a_fresh_one(
 
 
 def test_without_a_store_a_lost_record_costs_nothing(
-    air: LocalAirRuntime, claim: Callable[..., Claim]
+    air: LocalAirRuntime, claim: Callable[..., Asking]
 ) -> None:
     """A worker killed between the server's work and the store's leaves a run that the token finds."""
     air.on("claim").hangs()
@@ -139,7 +172,7 @@ def test_without_a_store_a_lost_record_costs_nothing(
 
 
 def test_a_second_worker_of_the_same_try_ends_up_on_the_same_run(
-    air: LocalAirRuntime, claim: Callable[..., Claim]
+    air: LocalAirRuntime, claim: Callable[..., Asking]
 ) -> None:
     """Two processes that both think they are try 1 share one run."""
     air.on("claim").hangs()
@@ -149,7 +182,7 @@ def test_a_second_worker_of_the_same_try_ends_up_on_the_same_run(
 
 
 def test_a_run_that_fails_at_once_is_not_taken_for_an_old_one(
-    air: LocalAirRuntime, claim: Callable[..., Claim], client: SyncClient, age: Callable[[], None]
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, age: Callable[[], None]
 ) -> None:
     """A retry whose fresh run fails within milliseconds reports that failure instead of running once more."""
     air.on("claim").fails()
@@ -162,7 +195,7 @@ def test_a_run_that_fails_at_once_is_not_taken_for_an_old_one(
 
 
 def test_a_clear_starts_a_fresh_run_and_ends_the_old_one(
-    air: LocalAirRuntime, claim: Callable[..., Claim], client: SyncClient
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient
 ) -> None:
     """A new life has a new run; a live one of the former life is cancelled where the store remembers it."""
     air.on("claim").hangs()
@@ -174,7 +207,7 @@ def test_a_clear_starts_a_fresh_run_and_ends_the_old_one(
 
 
 def test_a_detached_run_survives_a_clear(
-    air: LocalAirRuntime, claim: Callable[..., Claim], client: SyncClient
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient
 ) -> None:
     """With ``on_kill="detach"`` nothing of ours ends a run."""
     air.on("claim").hangs()
@@ -186,7 +219,7 @@ def test_a_detached_run_survives_a_clear(
 
 def test_a_token_of_the_author_is_used_as_it_is(
     air: LocalAirRuntime,
-    claim: Callable[..., Claim],
+    claim: Callable[..., Asking],
     client: SyncClient,
     age: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
@@ -202,7 +235,7 @@ def test_a_token_of_the_author_is_used_as_it_is(
     assert "no new run was started" in caplog.text
 
 
-def test_a_record_of_another_shape_is_no_error(air: LocalAirRuntime, claim: Callable[..., Claim]) -> None:
+def test_a_record_of_another_shape_is_no_error(air: LocalAirRuntime, claim: Callable[..., Asking]) -> None:
     """What the store holds may be of another version, or edited by hand; the token still finds the run."""
     air.on("claim").hangs()
     first = claim().obtain()
@@ -210,7 +243,7 @@ def test_a_record_of_another_shape_is_no_error(air: LocalAirRuntime, claim: Call
 
 
 def test_a_run_that_is_gone_gives_way_to_a_fresh_one(
-    air: LocalAirRuntime, claim: Callable[..., Claim]
+    air: LocalAirRuntime, claim: Callable[..., Asking]
 ) -> None:
     """A stored run that the service has forgotten is replaced."""
     air.on("claim").hangs()

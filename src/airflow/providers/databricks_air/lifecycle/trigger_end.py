@@ -10,43 +10,47 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""What becomes of a run whose trigger is cancelled.
+"""What becomes of the run when Airflow cancels its trigger; it is decided in a task of its own.
 
-Airflow cancels a trigger when a user ends the task, but also when another triggerer has taken it over, and
-repeats that every second; so the decision has a task of its own, which no cancellation reaches.
+Airflow cancels a trigger again every second until it is gone, which leaves no time for anything in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
-from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.ownership import OnClear, OnKill, Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
+from airflow.providers.databricks_air.lifecycle.record import OWNER_KEY
+from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill, Verdict, judge_trigger
 from airflow.providers.databricks_air.version_compat import ask_own_state, read_owner
 
-__all__ = ["Release", "cancel_for_good"]
+__all__ = ["TriggerEnd"]
 
 log = logging.getLogger(__name__)
 
 # The first question to a triggerer's supervisor makes it build its API, which takes long on a busy machine.
 ASK_SECONDS = 60.0
-CANCEL_SECONDS = 60.0
+# A task on its way back to a worker may wait long for a slot.
+UNCLEAR_SECONDS = 900.0
+# What is running and still shows our marker is the attempt that we have resumed, or one that began this moment.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
 
 # An event loop keeps weak references to its tasks only.
 _under_way: set[asyncio.Task[None]] = set()
 
 
 @dataclass(frozen=True)
-class Release:
+class TriggerEnd:
     """Decides whether the run of a cancelled trigger is to end, and ends it.
 
     :param run_id: id of the run.
@@ -54,8 +58,7 @@ class Release:
     :param credentials: those that the trigger used.
     :param action: what a user's kill does to the run.
     :param on_clear: whether a cleared task adopts the run.
-    :param ti: the task instance of the trigger; None where Airflow gives none.
-    :param owner_key: the XCom with attempt and run id of the newest attempt.
+    :param ti: the task instance of the trigger; None where Airflow gives none, as in ``dags test``.
     """
 
     run_id: int
@@ -64,19 +67,18 @@ class Release:
     action: OnKill
     on_clear: OnClear
     ti: Any
-    owner_key: str
 
     def start(self) -> asyncio.Task[None]:
         """Decide and act in a task of its own."""
         task = asyncio.create_task(self._decide())
         _under_way.add(task)
-        task.add_done_callback(_under_way.discard)
+        task.add_done_callback(_finished)
         return task
 
     async def _decide(self) -> None:
-        if self.ti is None or self.action == "detach":
+        if self.action == "detach":
             return
-        verdict = await self._judge()
+        verdict = await self._verdict()
         if not verdict.cancel:
             log.info("Run %s stays alive: %s", self.run_id, verdict.why)
             return
@@ -88,10 +90,28 @@ class Release:
         finally:
             await client.close()
 
+    async def _verdict(self) -> Verdict:
+        """Ask until the answer is clear."""
+        if self.ti is None:
+            # Only `dags test` runs a trigger for no task instance: nobody else follows the run.
+            return Verdict(True, "interrupted from the keyboard")
+        end, pause = time.monotonic() + UNCLEAR_SECONDS, FIRST_PAUSE
+        while True:
+            verdict = await self._judge()
+            if verdict.cancel is not None or time.monotonic() >= end:
+                return verdict
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause)
+
     async def _judge(self) -> Verdict:
         try:
-            seen = await asyncio.wait_for(sync_to_async(ask_own_state)(self.ti), ASK_SECONDS)
-            owner = await asyncio.wait_for(sync_to_async(read_owner)(self.ti, self.owner_key), ASK_SECONDS)
+            # In threads of any number: one question that hangs must not keep the other triggers' waiting.
+            seen = await asyncio.wait_for(
+                sync_to_async(ask_own_state, thread_sensitive=False)(self.ti), ASK_SECONDS
+            )
+            owner = await asyncio.wait_for(
+                sync_to_async(read_owner, thread_sensitive=False)(self.ti, OWNER_KEY), ASK_SECONDS
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
             log.debug("Airflow could not be asked for the task's state: %s", error)
             seen = owner = None
@@ -100,14 +120,7 @@ class Release:
         )
 
 
-async def cancel_for_good(client: AsyncClient, run_id: int, logger: Any) -> None:
-    """Ask for the end of a run, again and again for a minute if need be.
-
-    :param client: of the workspace.
-    :param run_id: id of the run.
-    :param logger: told when it fails.
-    """
-    try:
-        await client.perform(cancel_run(run_id).within(CANCEL_SECONDS))
-    except ApiError as error:
-        logger.error("Run %s could not be cancelled: %s", run_id, error)
+def _finished(task: asyncio.Task[None]) -> None:
+    _under_way.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("What becomes of a run could not be decided: %s", error, exc_info=error)

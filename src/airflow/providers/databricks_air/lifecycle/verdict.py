@@ -10,39 +10,36 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Who ends a task, and what that means for its run.
+"""Who ended a task, and what that means for its run.
 
-A user's act cancels the run; losing a worker or a triggerer leaves it alive for the next try. 'No answer'
-never means 'user'.
+A person's act cancels the run; losing a worker or a triggerer leaves it alive for the next try. 'No answer'
+never means 'a person'.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from airflow.providers.databricks_air.version_compat import Seen
 
-__all__ = ["OnClear", "OnKill", "RunPolicy", "Verdict", "ask_with_limit", "judge_trigger", "judge_worker"]
+__all__ = ["OnClear", "OnKill", "RunPolicy", "Verdict", "judge_trigger", "judge_worker"]
 
-T = TypeVar("T")
 OnKill = Literal["cancel", "detach"]
 OnClear = Literal["rerun", "adopt"]
-log = logging.getLogger(__name__)
 
-# States that only a user's act, or a verdict without a further try, puts a task instance into while it runs.
+# States that only a person's act, or a verdict without a further try, puts a task instance into while it runs.
 CLEARED_WHILE_RUNNING = "restarting"
 USER_STATES = frozenset({"failed", "success", "skipped", "upstream_failed", "removed", CLEARED_WHILE_RUNNING})
+# On its way back to a worker, after a deferral or after a clear; only what follows tells which.
+ON_ITS_WAY = frozenset({"scheduled", "queued", "running"})
 
 
 @dataclass(frozen=True)
 class RunPolicy:
     """What the author of a task wants to become of its run.
 
-    :param on_kill: whether a user's end of the task, or a deadline, cancels the run.
+    :param on_kill: whether a person's end of the task, or a deadline, cancels the run.
     :param on_clear: what a cleared task does with its old run.
     :param durable: whether a later try adopts the run.
     """
@@ -53,9 +50,9 @@ class RunPolicy:
 
 
 class Verdict(NamedTuple):
-    """Whether to cancel the run, and why."""
+    """Whether to cancel the run, and why; None where it is too early to tell."""
 
-    cancel: bool
+    cancel: bool | None
     why: str
 
 
@@ -90,43 +87,43 @@ def judge_trigger(
 ) -> Verdict:
     """Decide for a trigger that is cancelled.
 
+    A triggerer that is late, or was taken for dead, cancels triggers of tasks that nobody has touched. A task on
+    its way back to a worker is one that its trigger has resumed, or one that was cleared: which of them, only
+    the marker of the attempt that then runs can tell.
+
     :param seen: what Airflow says of the task instance; None for no answer.
     :param run_id: the run that the trigger watches.
     :param try_number: the attempt that the trigger belongs to.
-    :param owner: attempt and run of the marker that the newest attempt has left; None for no marker.
+    :param owner: attempt and run of the marker that the newest attempt has left; None for no marker, which a
+        fresh attempt begins with.
     :param on_clear: what a cleared task does with its old run.
     """
     if seen is None:
-        return Verdict(False, "Airflow does not answer, which is no user's act")
+        return Verdict(None, "Airflow does not answer, which is no user's act")
     if owner is not None and owner[0] > try_number:
         if owner[1] == run_id:
             return Verdict(False, "a newer attempt has adopted the run")
         return Verdict(True, "a newer attempt has a run of its own")
-    if seen.state == "deferred" and (seen.try_number is None or seen.try_number == try_number):
-        return Verdict(False, "another triggerer watches the run")
-    if on_clear == "adopt" and seen.state not in USER_STATES:
+    if seen.state in USER_STATES:
+        return Verdict(True, f"the task instance was set to {seen.state}")
+    if on_clear == "adopt":
         return Verdict(False, "the cleared task will adopt the run")
-    return Verdict(True, f"the task instance was set to {seen.state or 'no state'}")
+    if seen.state is None:
+        return Verdict(True, "the task instance was cleared")
+    if seen.try_number is not None and seen.try_number > try_number:
+        return Verdict(None, "a newer attempt has not said yet which run is its own")
+    return _same_attempt(seen, owner)
 
 
-def ask_with_limit(ask: Callable[[], T], seconds: float) -> T | None:
-    """Ask from a helper thread; None when there is no answer in time.
-
-    The channel to Airflow may be held by the very code that a signal has interrupted, so the asking thread is
-    never waited for beyond the limit.
-
-    :param ask: blocks until there is an answer.
-    :param seconds: how long to wait for it.
-    """
-    answers: list[T] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
-            log.debug("Airflow could not be asked for the task's state: %s", error)
-
-    thread = threading.Thread(target=run, name="databricks-air-ask", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else None
+def _same_attempt(seen: Seen, owner: tuple[int, int] | None) -> Verdict:
+    if seen.state == "deferred":
+        return Verdict(False, "another triggerer watches the run")
+    if seen.state not in ON_ITS_WAY:
+        return Verdict(False, f"the task instance is {seen.state}, and its next try adopts the run")
+    if seen.is_resuming:
+        return Verdict(False, "the task takes over from its trigger")
+    if seen.is_resuming is False and seen.state != "running":
+        return Verdict(True, "the task instance was cleared")
+    if owner is not None and seen.state == "running":
+        return Verdict(None, "the task seems to take over from its trigger")
+    return Verdict(None, f"the task instance is {seen.state}, on its way back to a worker")

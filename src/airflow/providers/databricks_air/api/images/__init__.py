@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""The TaskFlow decorator."""
+"""Docker images that runs may use."""

@@ -19,12 +19,8 @@ import time
 
 import pytest
 
-from airflow.providers.databricks_air.lifecycle.ownership import (
-    OnClear,
-    ask_with_limit,
-    judge_trigger,
-    judge_worker,
-)
+from airflow.providers.databricks_air.lifecycle.verdict import OnClear, judge_trigger, judge_worker
+from airflow.providers.databricks_air.lifecycle.worker import ask_with_limit
 from airflow.providers.databricks_air.version_compat import Seen
 
 
@@ -63,26 +59,35 @@ def test_what_ends_a_worker_decides_over_the_run(
 @pytest.mark.parametrize(
     ("seen", "owner", "on_clear", "cancel"),
     [
-        (None, None, "rerun", False),
-        (None, (2, 9), "rerun", False),
+        (None, None, "rerun", None),
+        (None, (2, 9), "rerun", None),
         (Seen("deferred"), (1, 5), "rerun", False),
         (Seen("deferred"), None, "rerun", False),
         (Seen("failed"), (1, 5), "rerun", True),
         (Seen("success"), (1, 5), "rerun", True),
         (Seen(None), (1, 5), "rerun", True),
-        (Seen("scheduled"), None, "rerun", True),
-        (Seen("running"), None, "rerun", True),
+        (Seen("scheduled"), None, "rerun", None),
+        (Seen("queued"), (1, 5), "rerun", None),
+        (Seen("queued", 1, is_resuming=True), (1, 5), "rerun", False),
+        (Seen("queued", 1, is_resuming=False), (1, 5), "rerun", True),
+        (Seen("running"), None, "rerun", None),
+        (Seen("running"), (1, 5), "rerun", None),
+        (Seen("up_for_retry"), (1, 5), "rerun", False),
+        (Seen("running"), (2, 9), "rerun", True),
         (Seen("deferred"), (2, 9), "rerun", True),
-        (Seen("deferred", 2), (1, 5), "rerun", True),
+        (Seen("deferred", 2), (1, 5), "rerun", None),
         (Seen("deferred"), (2, 5), "rerun", False),
         (Seen("running"), None, "adopt", False),
         (Seen("failed"), (1, 5), "adopt", True),
     ],
 )
 def test_what_cancels_a_trigger_decides_over_the_run(
-    seen: Seen | None, owner: tuple[int, int] | None, on_clear: OnClear, cancel: bool
+    seen: Seen | None, owner: tuple[int, int] | None, on_clear: OnClear, cancel: bool | None
 ) -> None:
-    """A trigger that another triggerer took over leaves the run; one whose task a user ended cancels it."""
+    """A trigger that another triggerer took over leaves the run; one whose task a user ended cancels it.
+
+    A task on its way back to a worker was resumed, or cleared: that is asked again.
+    """
     verdict = judge_trigger(seen, run_id=5, try_number=1, owner=owner, on_clear=on_clear)
     assert verdict.cancel is cancel
     assert verdict.why

@@ -1,0 +1,64 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The program that keeps the promise of a cancel after the task's process: reads an order from its standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow.providers.databricks_air.api.http.calls import cancel_run
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
+
+__all__ = ["main"]
+
+PAUSE = 2.0
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Credentials that somebody else has worked out."""
+
+    host: str
+    given: Mapping[str, str] = field(repr=False)
+    is_instant: bool = True
+    home: str = ""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of the next request."""
+        return self.given
+
+
+def main() -> int:
+    """Ask for the end of the run in the order until the workspace takes it; 1 when it never does."""
+    order = json.loads(sys.stdin.read())
+    client = SyncClient(_Given(order["host"], order["headers"]))
+    end = time.monotonic() + order["seconds"]
+    while time.monotonic() < end:
+        try:
+            client.perform(cancel_run(order["run_id"]).once(timeout=20.0))
+        except NotFoundError:
+            return 0
+        except ApiError:
+            time.sleep(PAUSE)
+        else:
+            return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
