@@ -84,6 +84,7 @@ def main() -> int:
         directory = Path(name)
         os.environ["AIRFLOW_HOME"] = str(directory / "airflow")
         (directory / "src").mkdir()
+        (directory / "configs").mkdir()
         files = [directory / f"{number}.yaml" for number in range(count + 1)]
         for file in files:
             file.write_bytes(EXAMPLE.read_bytes())

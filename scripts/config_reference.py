@@ -22,7 +22,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.config.schema_paths import Field, root
+from airflow.providers.databricks_air.run.config.schema_fields import SchemaField, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def page() -> str:
     return f"{licence}\n\n{HEAD}" + "\n".join("\n".join(section) + "\n" for section in _sections(root()))
 
 
-def _sections(field: Field) -> Iterator[list[str]]:
+def _sections(field: SchemaField) -> Iterator[list[str]]:
     """Yield one section for the document and for every field that holds fields."""
     inner = field.item or field
     title = f"``{field.path}``" if field.path else "Top level"

@@ -106,3 +106,25 @@ def test_example_configuration_is_valid(path: Path) -> None:
 def test_readme_stays_short() -> None:
     """The README is read in two minutes: at most 120 lines."""
     assert len((ROOT / "README.rst").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_map_for_newcomers_is_true() -> None:
+    """Every file and folder that CONTRIBUTING names stands where it says."""
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    roots = [
+        ROOT,
+        ROOT / "src/airflow/providers/databricks_air",
+        ROOT / "local/src/databricks_air_local",
+    ]
+    named = {word for literal in re.findall(r"``([^`]+)``", text) for word in literal.split()}
+    paths = {word for word in named if re.fullmatch(r"[\w./…-]+(\.py|/)|[a-z]+(/[a-z_]+)+", word)}
+    assert len(paths) > 30
+    lost = [
+        path
+        for path in sorted(paths)
+        if not any(
+            (root / path.replace("local/…/", "local/src/databricks_air_local/")).exists() for root in roots
+        )
+        and not list(ROOT.glob(f"src/airflow/providers/databricks_air/*/*/{path}"))
+    ]
+    assert lost == []

@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 PACKAGE = "airflow.providers.databricks_air"
-MODULES = ("operators.air", "sensors.air", "triggers.air", "hooks.air", "links.air", "decorators")
+MODULES = ("operators.air", "sensors.air", "triggers.air", "hooks.air", "links.air")
 
 
 def test_importing_does_not_load_the_sdk() -> None:

@@ -28,7 +28,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
-from airflow.providers.databricks_air.run.config.schema_paths import all_fields
+from airflow.providers.databricks_air.run.config.schema_fields import all_fields
 from scripts.config_reference import main as check_reference
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,9 +105,9 @@ def test_explain_suggests_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     ("field", "text"),
     [
         ("_bases_", "YAML files to start from"),
-        ("compute.provisioned_capacity_id", "An older form. Write pool_id."),
+        ("compute.provisioned_capacity_id", "An older form. Write compute.pool_id."),
         ("code_source.snapshot", "Write its fields directly under code_source."),
-        ("code_source.snapshot.git.remote", "Remove it."),
+        ("code_source.snapshot.git.remote", "An older form. Remove it"),
     ],
 )
 def test_explain_knows_what_is_no_field_of_its_own(
@@ -129,6 +129,71 @@ def test_explain_says_what_replaced_a_field(
     told = capsys.readouterr().err
     assert f"{field}: is not a field any more" in told
     assert hint in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("accelerator_type", "compute.accelerator_type (text, required)"),
+        ("root_path", "code_source.root_path (text, required)"),
+        ("ranks", "containers[].ranks (list, required)"),
+    ],
+)
+def test_explain_finds_a_field_by_its_name_alone(
+    asked: str, found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that only one field has is enough."""
+    assert main(["explain", asked]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("compute.acelerator", "Did you mean accelerator_type?"),
+        ("acelerator_type", "Did you mean compute.accelerator_type?"),
+        (
+            "unity_catalog_image",
+            "Did you mean environment.unity_catalog_image or containers.unity_catalog_image?",
+        ),
+        ("comand", "Did you mean command?"),
+    ],
+)
+def test_explain_suggests_what_was_meant(asked: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name, or one that several fields have, is answered with the fields that may be meant."""
+    assert main(["explain", asked]) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_convert_names_the_file_of_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A note about a value of a base names the base and its line."""
+    (tmp_path / "base.yaml").write_text("experiment_name: a\ncommand: x\nworkspace: w\n", "utf-8")
+    (tmp_path / "run.yaml").write_text("_bases_: [base.yaml]\ncompute: {gpus: 8, gpu_type: h100}\n", "utf-8")
+    assert main(["convert", str(tmp_path / "run.yaml")]) == 0
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'base.yaml'}:3: workspace: is not carried over" in err
+    assert f"{tmp_path / 'run.yaml'}:2: compute.gpu_type: to check. h100 is GPU_8xH100 now" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "comments"),
+    [
+        ("command: |\n  #!/bin/bash\n  # run\n  x\n", False),
+        ("command: 'a # b'\n", False),
+        ("command: a#b\n", False),
+        ("command: x  # why\n", True),
+        ("# why\ncommand: x\n", True),
+        ("command: |  # why\n  x\n", True),
+    ],
+)
+def test_convert_tells_lost_comments_only(
+    text: str, comments: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line of a script that begins with # is no comment of the file."""
+    rest = "experiment_name: a\ncompute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\n"
+    (tmp_path / "a.yaml").write_text(text + rest, "utf-8")
+    assert main(["convert", str(tmp_path / "a.yaml")]) == 0
+    assert ("comments are not carried over" in capsys.readouterr().err) is comments
 
 
 def test_convert_prints_the_result_and_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:

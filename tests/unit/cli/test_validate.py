@@ -205,6 +205,7 @@ def test_starts_fast(tmp_path: Path) -> None:
 def test_a_thousand_files_take_3_ms_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After start-up, a file of usual size is checked in at most 3 ms of this process's time."""
     (tmp_path / "src").mkdir()
+    (tmp_path / "configs").mkdir()
     files = [write(tmp_path, f"{number}.yaml", USUAL) for number in range(1000)]
     assert main(["validate", files[0]]) == 0
 
@@ -213,3 +214,57 @@ def test_a_thousand_files_take_3_ms_each(tmp_path: Path, capsys: pytest.CaptureF
 
     assert time.process_time() - start < 3
     assert len(capsys.readouterr().out.splitlines()) == 1001
+
+
+BASE = "compute: {accelerator_type: GPU_8xH100, num_accelerators: 16}\n"
+CHILD = "_bases_: [base.yaml]\nexperiment_name: demo\ncommand: x\n"
+
+
+def test_base_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that another starts from need not be whole; what is wrong in it is told all the same."""
+    base, child = write(tmp_path, "base.yaml", BASE), write(tmp_path, "train.yaml", CHILD)
+    assert main(["validate", base, child]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{base}: ok (a base of {child})"
+
+    assert main(["validate", "--output", "json", base]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["valid"], report["base_of"], report["errors"]) == (True, child, [])
+
+    write(tmp_path, "base.yaml", BASE + "max_retries: -1\n")
+    assert main(["validate", base]) == 1
+    assert capsys.readouterr().out.splitlines()[0] == f"{base}: 1 error"
+
+
+def test_part_that_nobody_starts_from_is_no_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that lacks what a run needs is an error where no other file starts from it."""
+    assert main(["validate", write(tmp_path, "base.yaml", BASE)]) == 1
+    assert "experiment_name: is required" in capsys.readouterr().out
+
+
+def test_missing_base_adds_no_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A base that is not there is one error: the fields that it may have had are not told as missing."""
+    child = write(tmp_path, "train.yaml", CHILD + "compute: {priority_class: NORMAL}\n")
+    assert main(["validate", child]) == 1
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == f"{child}: 1 error"
+    assert "does not exist" in out
+
+
+def test_missing_include_path_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry of include_paths that is not there is told before the launch, with its line."""
+    (tmp_path / "src").mkdir()
+    text = VALID + "code_source:\n  root_path: .\n  include_paths:\n  - src\n  - gone\n"
+    file = write(tmp_path, "a.yaml", text)
+    assert main(["validate", file]) == 1
+    assert (
+        f"{file}:8: code_source.include_paths[1]: 'gone' does not exist in {tmp_path}"
+        in capsys.readouterr().out
+    )
+
+
+def test_indentation_counts_for_the_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A document whose effective form passes 1 MiB only because of its indentation is refused, as by the launch."""
+    inner = "{a: " * 40 + "[" + "x, " * 9000 + "]" + "}" * 40
+    file = write(tmp_path, "a.yaml", VALID + f"parameters: {inner}\n")
+    assert main(["validate", file]) == 1
+    assert "the effective document has" in capsys.readouterr().out

@@ -36,7 +36,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 PRINTABLE = BLANK.filter(lambda text: bool(text.strip()) and len(text.strip()) <= 100)
-VARIABLES = BLANK.filter(lambda name: bool(name) and "=" not in name and "\0" not in name)
+VARIABLES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
 
 
 @st.composite

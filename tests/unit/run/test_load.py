@@ -122,5 +122,57 @@ def test_example_is_valid(file: Path) -> None:
     """Every example of a run configuration loads, and so does its effective document."""
     if file.stem == "base":
         pytest.skip("a base, not a whole run configuration")
-    config = load_run_config(file, check_code=True)
+    config = load_run_config(file)
     assert load_run_config(config.to_yaml(), base_dir=file.parent) == config
+
+
+EMPTY_KEYS = [
+    "env_variables",
+    "secrets",
+    "parameters",
+    "permissions",
+    "containers",
+    "environment",
+    "environment.dependencies",
+    "environment.version",
+    "environment.docker_image",
+    "environment.docker_image.tag_policy",
+    "code_source",
+    "code_source.git",
+    "code_source.type",
+    "code_source.include_paths",
+    "compute.pool_id",
+    "compute.provisioned_capacity_id",
+    "max_retries",
+    "timeout_minutes",
+    "mlflow_run_name",
+    "usage_policy_id",
+    "_bases_",
+]
+
+
+@pytest.mark.parametrize("path", EMPTY_KEYS)
+def test_empty_key_is_absent(path: str) -> None:
+    """A key whose children are commented out says nothing, whatever the field."""
+    document = VALID.replace("}", ", X}") if path.startswith("compute.") else VALID
+    section, _, name = path.partition(".")
+    if section == "compute":
+        text = document.replace(", X}", f", {name}: }}")
+    elif section == "code_source" and name:
+        text = f"{VALID}code_source:\n  root_path: .\n  {name}:\n"
+    elif path.startswith("environment.docker_image."):
+        text = f"{VALID}environment:\n  docker_image:\n    url: i\n    tag_policy:\n"
+    elif name:
+        text = f"{VALID}{section}:\n  {name}:\n    # - a\n"
+    else:
+        text = f"{VALID}{section}:\n  # a: 1\n"
+    without = "\n".join(
+        line for line in text.splitlines() if not line.rstrip().endswith(f"{name or section}:")
+    )
+    assert load_run_config(text) == load_run_config(without.replace(f", {name}: }}", "}"))
+
+
+def test_empty_required_key_is_missing() -> None:
+    """A required key without a value is missing, and told so."""
+    errors = errors_of("experiment_name:\ncompute:\ncommand:\n")
+    assert [error.message for error in errors] == ["is required"] * 3

@@ -83,7 +83,8 @@ def test_result_converts_to_itself(tmp_path: Path) -> None:
     ("compute", "kind", "count"),
     [
         ("gpus: 16, gpu_type: h100_80gb", "GPU_8xH100", 16),
-        ("gpus: 12, gpu_type: h100_80gb", "GPU_1xH100", 12),
+        ("gpus: 12, gpu_type: h100_80gb", "GPU_8xH100", 16),
+        ("gpus: 4, gpu_type: h100_80gb", "GPU_8xH100", 8),
         ("gpus: 1, gpu_type: h100", "GPU_1xH100", 1),
         ("gpus: 4, gpu_type: a10", "GPU_1xA10", 4),
         ("gpus: 8, gpu_type: a100_80gb", "GPU_8xH100", 8),
@@ -101,6 +102,38 @@ def test_mosaic_compute(tmp_path: Path, compute: str, kind: str, count: int) -> 
     assert (config.compute.accelerator_type, config.compute.num_accelerators) == (kind, count)
     if "a100" in compute:
         assert [note.path for note in result.notes if note.lost] == ["compute.gpu_type"]
+
+
+@pytest.mark.parametrize(
+    ("compute", "line", "note"),
+    [
+        (
+            "gpus: 4, gpu_type: h100_80gb",
+            "num_accelerators: 8  # 4 accelerators on 1 node became 8 accelerators on 1 node (GPU_8xH100); "
+            "for 4 nodes of 1 each write GPU_1xH100 and 4",
+            "compute",
+        ),
+        (
+            "gpus: 4, gpu_type: a10",
+            "num_accelerators: 4  # 4 accelerators on 1 node became 4 accelerators on 4 nodes (GPU_1xA10); "
+            "every node runs the command",
+            "compute",
+        ),
+        ("gpus: 8, gpu_type: h100", "num_accelerators: 8", ""),
+        ("gpus: 1, gpu_type: h100", "num_accelerators: 1", ""),
+    ],
+)
+def test_change_of_nodes_stands_beside_its_line(tmp_path: Path, compute: str, line: str, note: str) -> None:
+    """Where the nodes of the result are others than those of the source, the line and a note say so."""
+    result, _ = convert(tmp_path, f"name: a\nimage: i\ncommand: x\ncompute: {{{compute}}}\n")
+    assert f"    {line}\n" in result.text
+    assert [item.path for item in result.notes if "became" in item.advice] == ([note] if note else [])
+
+
+def test_older_h100_of_half_a_node_is_a_node(tmp_path: Path) -> None:
+    """An older H100 cluster had nodes of eight: four accelerators of it are one node."""
+    _, config = convert(tmp_path, "experiment_name: a\ncommand: x\ncompute: {gpus: 4, gpu_type: h100_80gb}\n")
+    assert (config.compute.accelerator_type, config.compute.num_accelerators) == ("GPU_8xH100", 8)
 
 
 @pytest.mark.parametrize(

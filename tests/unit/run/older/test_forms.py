@@ -43,7 +43,7 @@ def test_older_forms_load_with_a_line_of_advice(tmp_path: Path) -> None:
         "compute.provisioned_capacity_id": "Write compute.pool_id",
         "code_source.type": "Remove it; every code source is a snapshot",
         "code_source.snapshot": "Write its fields directly under code_source",
-        "code_source.snapshot.git.remote": "Remove it; the local repository is packed",
+        "code_source.snapshot.git.remote": "Remove it; the local repository is packed: fetch first, then name the branch or the commit",
         "environment.dependencies": "Write the lines of the file as a list",
     }
     # The document keeps the form of its author, but no longer needs the other file.

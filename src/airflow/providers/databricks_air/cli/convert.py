@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the file in today's form; return 1 when it cannot be read, or when the result has mistakes."""
     from airflow.providers.databricks_air.run import ConfigError, load_run_config
+    from airflow.providers.databricks_air.run.document.reader import has_comments
     from airflow.providers.databricks_air.run.older.conversion import convert_file
 
     try:
@@ -49,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
     print(result.text, end="")
     for note in result.notes:
         what = "is not carried over" if note.lost else "to check"
-        place = f"{args.file}:{note.line}" if note.line else str(args.file)
+        file = note.file or args.file
+        place = f"{file}:{note.line}" if note.line else str(file)
         print(f"{place}: {note.path}: {what}. {note.advice}", file=sys.stderr)
-    if any(line.lstrip().startswith("#") for line in args.file.read_text("utf-8").splitlines()):
+    if has_comments(args.file.read_bytes()):
         print(f"{args.file}: comments are not carried over", file=sys.stderr)
     try:
         load_run_config(result.text, base_dir=args.file.parent)

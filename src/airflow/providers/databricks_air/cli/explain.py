@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.databricks_air.run.config.schema_paths import Field
+    from airflow.providers.databricks_air.run.config.schema_fields import SchemaField
 
 __all__ = ["configure", "run"]
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the documentation of one field, or of all; return 2 when there is no such field."""
-    from airflow.providers.databricks_air.run.config.schema_paths import named_field, root
+    from airflow.providers.databricks_air.run.config.schema_fields import named_field, root
     from airflow.providers.databricks_air.run.document.bases import BASES, BASES_TEXT
     from airflow.providers.databricks_air.run.errors import ConfigError
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(field: Field) -> Iterator[str]:
+def _lines(field: SchemaField) -> Iterator[str]:
     if field.path:
         yield f"{field.path} ({field.summary})"
     for paragraph in plain_doc(field).split("\n\n"):
@@ -73,6 +73,6 @@ def _lines(field: Field) -> Iterator[str]:
             yield f"  {name:<{width}}  {child.summary}"
 
 
-def plain_doc(field: Field) -> str:
+def plain_doc(field: SchemaField) -> str:
     """Return the documentation of a field without markup."""
     return field.text.replace("``", "")

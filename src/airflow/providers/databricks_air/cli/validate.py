@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+#: How many files beside a base are read to see whether one starts from it.
+_MOST_BESIDE = 200
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -47,12 +50,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check every file; return 1 when one has mistakes."""
     reports = [_check(name, args.override) for name in args.files]
+    bases = _Bases(args.files)
+    for report in reports:
+        report.recognise(bases)
     if args.output == "json":
         print(json.dumps([_plain(report) for report in reports], indent=2, ensure_ascii=False))
     else:
         for report in reports:
             _print(report)
-    return 0 if all(report.config for report in reports) else 1
+    return 1 if any(report.errors for report in reports) else 0
 
 
 class _Report:
@@ -62,24 +68,76 @@ class _Report:
         self.file = file
         self.config = config
         self.errors = errors
+        self.base_of: str | None = None
+
+    def recognise(self, bases: _Bases) -> None:
+        """Forgive what is missing where another file starts from this one, which brings the rest."""
+        if any(error.absent for error in self.errors):
+            self.base_of = bases.user_of(self.file)
+        if self.base_of is not None:
+            self.errors = [error for error in self.errors if not error.absent]
+
+
+class _Bases:
+    """Which files start from which, among those that are checked and those beside them.
+
+    :param files: the files that are checked.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._users: dict[str, str] = {}
+        self._read: set[Path] = set()
+        self._files = [Path(name) for name in files if name != "-"]
+
+    def user_of(self, file: str) -> str | None:
+        """Return a file that names *file* under ``_bases_``, or None."""
+        path = Path(file)
+        beside = sorted(item for item in path.parent.glob("*.y*ml") if item.is_file())[:_MOST_BESIDE]
+        for other in [*self._files, *beside]:
+            if other not in self._read:
+                self._read.add(other)
+                self._users.update(dict.fromkeys(map(str, _named_bases(other)), str(other)))
+        return self._users.get(str(path.resolve()))
+
+
+def _named_bases(file: Path) -> list[Path]:
+    """Return the files that *file* names under ``_bases_``, absolute; none where it cannot be read."""
+    from airflow.providers.databricks_air.run.document.bases import BASES, read_file
+    from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Scalar
+    from airflow.providers.databricks_air.run.document.reader import read_yaml
+    from airflow.providers.databricks_air.run.errors import ConfigError
+
+    try:
+        content = read_file(file)
+        node = read_yaml(content)[0] if BASES.encode() in content else None
+    except ConfigError:
+        return []
+    bases = node.get(BASES) if isinstance(node, MapNode) else None
+    names = bases.items if isinstance(bases, ListNode) else []
+    return [
+        (file.parent / item.text).resolve()
+        for item in names
+        if isinstance(item, Scalar) and "\0" not in item.text
+    ]
 
 
 def _check(name: str, overrides: Sequence[str]) -> _Report:
     from airflow.providers.databricks_air.run import ConfigError, load_run_config
+    from airflow.providers.databricks_air.run.document.limits import MAX_BYTES
 
+    # One byte over the limit is enough to be refused.
+    source: Any = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else Path(name)
     try:
-        if name == "-":
-            # One byte over the limit is enough to be refused.
-            text: Any = sys.stdin.buffer.read(2**20 + 1)
-            config = load_run_config(text, overrides=overrides, check_code=True)
-        else:
-            config = load_run_config(Path(name), overrides=overrides, check_code=True)
+        config = load_run_config(source, overrides=overrides, check_code=True)
     except ConfigError as error:
         return _Report(name, None, error.errors)
     return _Report(name, config, ())
 
 
 def _print(report: _Report) -> None:
+    if report.base_of is not None and not report.errors:
+        print(f"{report.file}: ok (a base of {report.base_of})")
+        return
     if report.config is None:
         count = len(report.errors)
         print(f"{report.file}: {count} error{'s' if count != 1 else ''}")
@@ -97,7 +155,12 @@ def _plain(report: _Report) -> dict[str, Any]:
     old = report.config.deprecations if report.config else ()
     return {
         "file": report.file,
-        "valid": report.config is not None,
-        "errors": [vars(error) for error in report.errors],
-        "deprecations": [vars(item) for item in old],
+        "valid": not report.errors,
+        **({"base_of": report.base_of} if report.base_of else {}),
+        "errors": [_fields(error) for error in report.errors],
+        "deprecations": [_fields(item) for item in old],
     }
+
+
+def _fields(error: FieldError) -> dict[str, Any]:
+    return {name: getattr(error, name) for name in ("path", "message", "hint", "file", "line")}

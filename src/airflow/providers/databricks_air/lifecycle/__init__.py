@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""How a workspace is asked. No Airflow."""
+"""The life of a run in Airflow: adopt or submit, follow, hand over, end."""

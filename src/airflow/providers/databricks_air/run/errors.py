@@ -23,7 +23,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["AirError", "ConfigError", "FieldError", "SnapshotError"]
 
@@ -41,6 +41,7 @@ class FieldError:
     :param hint: what to write instead; empty when the message says it.
     :param file: the file (or ``override``) that the value comes from, where known.
     :param line: the line in that file, counted from 1, where known.
+    :param absent: whether something is missing, which another file may bring, rather than wrong.
     """
 
     path: str
@@ -48,6 +49,7 @@ class FieldError:
     hint: str = ""
     file: str | None = None
     line: int | None = None
+    absent: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         """Render as ``file:line: path: message. hint``."""

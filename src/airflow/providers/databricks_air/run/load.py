@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from pydantic import ValidationError
 from airflow.providers.databricks_air.run.config.code_source import resolve_root
 from airflow.providers.databricks_air.run.config.model import field_errors
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.config.schema_paths import find_field
+from airflow.providers.databricks_air.run.config.schema_fields import find_field
 from airflow.providers.databricks_air.run.document.bases import Composer
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.limits import MAX_BYTES
@@ -31,7 +33,6 @@ from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNod
 from airflow.providers.databricks_air.run.document.overrides import OVERRIDE, apply_overrides
 from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.document.python_data import from_python
-from airflow.providers.databricks_air.run.document.writer import effective_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.older.forms import Modern, inline_requirements, modernise
 
@@ -54,7 +55,8 @@ def load_run_config(
         position, ``permissions[0].level``.
     :param base_dir: where relative paths in the configuration start. The directory of the file when None,
         or the working directory when there is no file.
-    :param check_code: whether the directory of ``code_source`` must exist here and now.
+    :param check_code: whether the code must be here now: the directory of ``code_source``, and in it what
+        ``include_paths`` names, unless a branch or a commit is packed.
     :raises ConfigError: with every mistake at once, each with its file and line where there is one.
     """
     directory = _directory(source, base_dir)
@@ -73,6 +75,9 @@ def load_run_config(
     if check_code:
         mistakes += _missing_code(document, modern, directory)
     _check_size(document, config, mistakes)
+    if composer.incomplete:
+        # A base that could not be read may have had what is missing.
+        mistakes = [item for item in mistakes if not item.absent]
     if mistakes or config is None:
         raise ConfigError(_ordered(mistakes, str(source) if isinstance(source, Path) else None))
     config._document = document
@@ -108,26 +113,39 @@ def _validated(document: MapNode, modern: Modern, mistakes: list[FieldError]) ->
         return RunConfig.model_validate(_values(modern.document))
     except ValidationError as error:
         known = {(item.path, item.file) for item in mistakes}
-        for path, message, hint in field_errors(error):
+        for path, wrong in field_errors(error):
             place = modern.source_path(path)
-            found = FieldError(path_text(place), message, hint, *locate(document, place))
+            file, line = locate(document, place)
+            found = replace(wrong, path=path_text(place), file=file, line=line)
             if (found.path, found.file) not in known:
                 mistakes.append(found)
     return None
 
 
 def _missing_code(document: MapNode, modern: Modern, directory: Path) -> list[FieldError]:
+    """Return what the snapshot would miss: the directory, or an entry of ``include_paths``."""
     source = modern.document.get("code_source")
     root_path = source.get("root_path") if isinstance(source, MapNode) else None
     if not isinstance(root_path, Scalar) or not root_path.text.strip() or "\0" in root_path.text:
         return []
     try:
-        resolve_root(root_path.text, directory)
+        root = resolve_root(root_path.text, directory)
     except ConfigError as error:
         place = modern.source_path(("code_source", "root_path"))
         origin = locate(document, place)
         return [FieldError(path_text(place), item.message, item.hint, *origin) for item in error.errors]
-    return []
+    assert isinstance(source, MapNode)
+    include = source.get("include_paths")
+    if not isinstance(include, ListNode) or source.get("git") is not None:
+        return []
+    missing = []
+    for index, item in enumerate(include.items):
+        name = item.text.strip() if isinstance(item, Scalar) else ""
+        if name and "\0" not in name and not os.path.lexists(root / name.lstrip("/")):
+            place = modern.source_path(("code_source", "include_paths", index))
+            message, hint = f"{show(name)} does not exist in {root}", "Write a path relative to root_path"
+            missing.append(FieldError(path_text(place), message, hint, *locate(document, place)))
+    return missing
 
 
 def _values(node: Node) -> Any:
@@ -142,6 +160,8 @@ def _values(node: Node) -> Any:
 def _check_size(document: MapNode, config: RunConfig | None, mistakes: list[FieldError]) -> None:
     if config is None or _most_bytes(document, 0) <= MAX_BYTES:
         return
+    from airflow.providers.databricks_air.run.document.writer import effective_text
+
     try:
         effective_text(document)
     except ConfigError as error:

@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""How a workspace is asked. No Airflow."""
+"""Calls as values, and the one stack that sends them: retries, errors, credentials, certificates, proxies."""

@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""How a workspace is asked. No Airflow."""
+"""What a launch asks of a workspace: preflight, upload, submit, permissions."""

@@ -15,14 +15,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
-
-from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.config.rules import Text, forbid, matching, mistake
+from airflow.providers.databricks_air.run.config.model import ConfigModel
+from airflow.providers.databricks_air.run.config.relations import Apart, AtLeastOne, Relation
+from airflow.providers.databricks_air.run.config.rules import NotEmpty, Refused, Text
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
@@ -31,108 +29,73 @@ __all__ = ["CodeSource", "GitRef", "resolve_root"]
 _PROJECT_ROOT = "project_root"
 
 
-def _root_path(value: str) -> str:
-    if not value.strip():
-        raise mistake("must not be empty", "Write the directory to pack, such as . or ./src")
-    if "\0" in value:
-        raise mistake("holds a NUL character, which no path can")
-    return value
-
-
-def _volume(value: str) -> str:
-    if not value.startswith("/Volumes/"):
-        raise mistake(f"{show(value)} is not a path of a volume", "Write /Volumes/catalog/schema/volume/…")
-    return value
-
-
-def _include_path(value: str) -> str:
-    value = value.strip()
-    if not value:
-        raise mistake("must not be empty", "Write a path relative to root_path, or remove the line")
-    if value.startswith("/"):
-        raise mistake(f"{show(value)} is absolute", "Write a path relative to root_path")
-    if ".." in value.split("/"):
-        raise mistake(f"{show(value)} leaves root_path", "Write a path without ..")
-    return value
-
-
-def _some(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise mistake(
-            "must not be an empty list", "Name the paths to pack, or remove the key to pack everything"
-        )
-    return value
-
-
-_IncludePaths = Annotated[
-    tuple[Annotated[Text, AfterValidator(_include_path)], ...],
-    AfterValidator(_some),
-    Field(json_schema_extra={"minItems": 1}),
-]
-_Branch = Annotated[
-    Text,
-    AfterValidator(matching(r"[\w./-]+", "is not a branch: it may only hold letters, digits, _ . / and -")),
-]
-_Commit = Annotated[Text, AfterValidator(matching(r"[^\s\0-][^\s\0]*", "is not a commit: write its hash"))]
+_DIRECTORY = Text(
+    r"^[^\x00]*[^\s\x00][^\x00]*$",
+    "holds a NUL character, which no path can",
+    blank="Write the directory to pack, such as . or ./src",
+)
+_VOLUME = Text(
+    "^/Volumes/",
+    "is not a path of a volume",
+    "Write /Volumes/catalog/schema/volume/…",
+    blank="Write /Volumes/catalog/schema/volume/…",
+)
+_PART = Text(
+    r"^\s*[^\s/]",
+    "is absolute",
+    "Write a path relative to root_path",
+    blank="Write a path relative to root_path, or remove the line",
+    strip=True,
+)
+_INSIDE = Refused(r"(^\s*|/)\.\.(/|\s*$)", "leaves root_path", "Write a path without ..")
+_BRANCH = Text(r"^[A-Za-z0-9_./-]+$", "is not a branch: it may only hold letters, digits, _ . / and -")
+_COMMIT = Text(r"^[^-\s\x00][^\s\x00]*$", "is not a commit: write its hash")
 
 
 class GitRef(ConfigModel):
     """The state of the repository to pack, instead of the files as they are."""
 
-    branch: _Branch | None = None
+    branch: Annotated[str, _BRANCH] | None = None
     """The branch to pack, as the local repository knows it. Either this or ``commit``."""
 
-    commit: _Commit | None = None
+    commit: Annotated[str, _COMMIT] | None = None
     """The commit to pack. Either this or ``branch``."""
 
-    retired: ClassVar[Mapping[str, str]] = {
-        "remote": "The local repository is packed: fetch first, then name the branch or the commit",
-    }
-
-    @classmethod
-    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields."""
-        branch, commit = is_set(data, "branch"), is_set(data, "commit")
-        if branch and commit:
-            yield ("commit",), forbid(["branch", "commit"], "cannot stand together", "Keep one of them")
-        elif not branch and not commit:
-            yield (
-                (),
-                mistake(
-                    "needs a branch or a commit",
-                    "Write one of them, or remove git to pack the files as they are",
-                ),
-            )
+    section: ClassVar[str] = "code_source.git"
+    relations: ClassVar[tuple[Relation, ...]] = (
+        Apart("branch", ("commit",), "Keep one of them", at="commit"),
+        AtLeastOne(
+            ("branch", "commit"),
+            "Write one of them, or remove git to pack the files as they are",
+            message="needs a branch or a commit",
+        ),
+    )
 
 
 class CodeSource(ConfigModel):
     """The directory that is packed and unpacked on every node before the command."""
 
-    root_path: Annotated[Text, AfterValidator(_root_path), Field(json_schema_extra={"minLength": 1})]
+    root_path: Annotated[str, _DIRECTORY]
     """The directory to pack. Environment variables and ``~`` are expanded; a relative path starts at the
     directory of this file, and so does one that begins with ``project_root/``."""
 
-    remote_volume: (
-        Annotated[Text, AfterValidator(_volume), Field(json_schema_extra={"pattern": "^/Volumes/"})] | None
-    ) = None
+    remote_volume: Annotated[str, _VOLUME] | None = None
     """A directory of a volume, ``/Volumes/…``, to keep the packed code in. Your workspace home when unset."""
 
-    include_paths: _IncludePaths | None = None
+    include_paths: (
+        Annotated[
+            tuple[Annotated[str, _PART, _INSIDE], ...],
+            NotEmpty("Name the paths to pack, or remove the key to pack everything"),
+        ]
+        | None
+    ) = None
     """What to pack of the directory: paths relative to ``root_path``, none leading out of it.
     Everything when unset."""
 
     git: GitRef | None = None
     """A branch or a commit to pack instead of the files as they are."""
 
-    retired: ClassVar[Mapping[str, str]] = {
-        "repo_path": "Write root_path",
-        "git_branch": "Write git: {branch: …}",
-        "git_commit": "Write git: {commit: …}",
-        "allow_uncommitted": "Uncommitted files are packed; write git: {commit: …} to leave them out",
-        "no_interpolation": "Remove it; nothing is interpolated",
-        "type": "Remove it; every code source is a snapshot",
-        "snapshot": "Write its fields directly under code_source",
-    }
+    section: ClassVar[str] = "code_source"
 
 
 def resolve_root(root_path: str, base_dir: Path) -> Path:

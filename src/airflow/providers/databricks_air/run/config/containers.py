@@ -17,39 +17,58 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
-from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict
+from airflow.providers.databricks_air.run.config.model import ConfigModel
+from airflow.providers.databricks_air.run.config.relations import Conflict, value_at
 from airflow.providers.databricks_air.run.config.rules import (
+    COMMAND,
     Image,
+    NotEmpty,
+    Script,
     Text,
     TextMap,
-    matching,
+    Whole,
+    as_text,
     mistake,
-    script,
-    whole_number,
 )
 from airflow.providers.databricks_air.run.document.display import show
-from airflow.providers.databricks_air.run.document.nodes import Scalar
 
 __all__ = ["SECRET_VARIABLE", "Container", "ContainerVariables", "container_conflicts"]
 
 #: A variable of a container whose value is a secret: ``{{secrets/scope/key}}``.
 SECRET_VARIABLE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
+_RANK = Whole(0)
+_NAME = Text(
+    "^[A-Za-z_][A-Za-z0-9_]*$",
+    "must be letters, digits and _, not a digit first",
+    blank="Must be letters, digits and _, not a digit first",
+    longest=16,
+)
 
-def _no_files(value: object) -> object:
-    if value:
-        raise mistake("files of variables are not supported yet", "Write the variables under variables")
-    return ()
 
+class _SecretReferences:
+    """The rule that what begins like a secret is one."""
 
-def _some_ranks(value: tuple[int, ...]) -> tuple[int, ...]:
-    if not value:
-        raise mistake("must not be an empty list", "Name the nodes of this container, counted from 0")
-    return value
+    partial = True
+
+    def check(self, data: Mapping[str, Any]) -> Iterator[Conflict]:
+        """Yield the variables that begin like a secret and are none."""
+        variables = data.get("variables")
+        for name, value in variables.items() if isinstance(variables, Mapping) else ():
+            text = _text(value)
+            if text.startswith("{{secrets/") and not SECRET_VARIABLE.fullmatch(text):
+                what = mistake("is not a reference to a secret", "Write {{secrets/scope/key}}")
+                yield ("variables", str(name)), what
+
+    def schema(self) -> dict[str, Any]:
+        """Return the rule as patterns."""
+        begins, whole = r"^\{\{secrets/", f"^{SECRET_VARIABLE.pattern}$"
+        value = {"if": {"type": "string", "pattern": begins}, "then": {"pattern": whole}}
+        return {"properties": {"variables": {"additionalProperties": value}}}
 
 
 class ContainerVariables(ConfigModel):
@@ -59,41 +78,23 @@ class ContainerVariables(ConfigModel):
     """Names and texts; they win over ``env_variables`` of the top level. A text ``{{secrets/scope/key}}`` is
     replaced by that secret on the node."""
 
-    files: Annotated[tuple[str, ...], BeforeValidator(_no_files)] = ()
+    files: Annotated[tuple[str, ...], Field(max_length=0)] = ()
     """Not supported by the platform yet; must be empty."""
 
-    @classmethod
-    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield the variables that begin like a secret and are none."""
-        variables = data.get("variables")
-        for name, value in variables.items() if isinstance(variables, Mapping) else ():
-            text = _text(value)
-            if text.startswith("{{secrets/") and not SECRET_VARIABLE.fullmatch(text):
-                yield (
-                    ("variables", str(name)),
-                    mistake("is not a reference to a secret", "Write {{secrets/scope/key}}"),
-                )
+    relations: ClassVar = (_SecretReferences(),)
 
 
 class Container(ConfigModel):
     """One image and its command, on some of the nodes."""
 
-    name: Annotated[
-        Text,
-        AfterValidator(
-            matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not a digit first", 16)
-        ),
-        Field(json_schema_extra={"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 16}),
-    ]
+    name: Annotated[str, _NAME]
     """A name of its own in the list: letters, digits and ``_``, not a digit first, at most 16 characters."""
 
-    command: Annotated[Text, AfterValidator(script)]
+    command: Annotated[str, COMMAND, Script()]
     """The shell script that the nodes of this container run; at most 1000 lines."""
 
     ranks: Annotated[
-        tuple[Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})], ...],
-        AfterValidator(_some_ranks),
-        Field(json_schema_extra={"minItems": 1}),
+        tuple[Annotated[int, _RANK], ...], NotEmpty("Name the nodes of this container, counted from 0")
     ]
     """The nodes of this container, counted from 0. Every node of the run belongs to exactly one container."""
 
@@ -115,16 +116,17 @@ def container_conflicts(containers: object, nodes: int | None) -> Iterator[Confl
     names: set[str] = set()
     owners: dict[int, str] = {}
     for index, container in enumerate(containers):
-        name = _text(_field(container, "name")) or f"number {index}"
+        name = _text(value_at(container, "name")) or f"number {index}"
         if name in names:
             yield (
                 ("containers", index, "name"),
                 mistake(f"{show(name)} is used twice", "Give every container its own name"),
             )
         names.add(name)
-        yield from _rank_conflicts(_field(container, "ranks"), index, (name, nodes), owners)
+        yield from _rank_conflicts(value_at(container, "ranks"), index, (name, nodes), owners)
     if not all(
-        isinstance(ranks, list | tuple) and ranks for ranks in (_field(item, "ranks") for item in containers)
+        isinstance(ranks, list | tuple) and ranks
+        for ranks in (value_at(item, "ranks") for item in containers)
     ):
         return  # told already: some container does not say where it runs
     missing = list(islice((rank for rank in range(nodes or 0) if rank not in owners), 9))
@@ -142,10 +144,12 @@ def _rank_conflicts(
         return
     for place, item in enumerate(ranks):
         try:
-            rank = whole_number(0)(item)
+            rank = _RANK.number(item)
         except ValueError:
             continue
         path = ("containers", index, "ranks", place)
+        if rank < 0:
+            continue  # told already
         if nodes is not None and rank >= nodes:
             yield (
                 path,
@@ -160,11 +164,8 @@ def _rank_conflicts(
             owners[rank] = name
 
 
-def _field(container: object, name: str) -> object:
-    if isinstance(container, Mapping):
-        return container.get(name)
-    return getattr(container, name, None) if isinstance(container, Container) else None
-
-
 def _text(value: object) -> str:
-    return value.text if isinstance(value, Scalar) else value if isinstance(value, str) else ""
+    try:
+        return as_text(value)
+    except ValueError:
+        return ""

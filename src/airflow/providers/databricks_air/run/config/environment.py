@@ -14,92 +14,76 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator
 
-from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.config.rules import (
-    Image,
-    Text,
-    as_text,
-    forbid,
-    mistake,
-    trimmed,
-)
-from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.config.model import ConfigModel
+from airflow.providers.databricks_air.run.config.relations import Apart, Needs, Relation
+from airflow.providers.databricks_air.run.config.rules import Image, OneOf, Text, any_case
 
 __all__ = ["DockerImage", "Environment"]
 
 _MANAGED = "databricks_ai_v"
-_FIRST_MANAGED = 5
+_ADVICE = "Write digits, such as 5, or databricks_ai_v5 or later"
+_VERSION = Text(
+    rf"^([0-9]{{1,9}}|{any_case(_MANAGED)}0*([5-9]|[1-9][0-9]{{1,8}}))$",
+    "is not a version",
+    _ADVICE,
+    blank=_ADVICE,
+)
+_REQUIREMENT = Text(blank="Write a pip requirement such as torch==2.3.0")
 
 
-def _version(value: str) -> str:
-    """Return the one spelling of a version: digits, or ``databricks_ai_v<N>``."""
-    text = value.lower()
-    digits = text.removeprefix(_MANAGED)
-    if not re.fullmatch(r"[0-9]{1,9}", digits):
-        raise mistake(f"{show(value)} is not a version", "Write digits, such as 5, or databricks_ai_v5")
-    if text == digits:
-        return digits
-    if int(digits) < _FIRST_MANAGED:
-        raise mistake(f"{show(value)} does not exist", f"The first one is {_MANAGED}{_FIRST_MANAGED}")
-    return f"{_MANAGED}{int(digits)}"
+_SOFTWARE = "An image brings its software: remove the others, or the image"
 
 
-def _tag_policy(value: object) -> str:
-    text = as_text(value).strip().lower()
-    if text not in ("auto", "latest"):
-        raise mistake(f"{show(value)} is not a tag policy", "Write auto or latest")
-    return text
-
-
-def _requirement(value: str) -> str:
-    if not value.strip():
-        raise mistake("must not be empty", "Write a pip requirement such as torch==2.3.0")
-    return value
+def _one_spelling(value: str) -> str:
+    """Return a version as digits, or as ``databricks_ai_v<N>``."""
+    digits = value.lower().removeprefix(_MANAGED)
+    return value if value == digits else f"{_MANAGED}{int(digits)}"
 
 
 class DockerImage(ConfigModel):
     """An image of a Docker registry (older form; Unity Catalog images replace it)."""
 
-    url: Annotated[Text, AfterValidator(trimmed())]
+    url: Annotated[str, Text(strip=True)]
     """The image with its tag or digest, such as ``docker.io/org/image:tag``."""
 
-    tag_policy: Annotated[Literal["auto", "latest"], BeforeValidator(_tag_policy)] = "auto"
+    tag_policy: Annotated[Literal["auto", "latest"], OneOf(str.lower)] = "auto"
     """``auto`` keeps the image that was registered, ``latest`` looks for a newer one under the same tag."""
 
-    credentials_scope: Annotated[Text, AfterValidator(trimmed())] | None = None
+    credentials_scope: Annotated[str, Text(strip=True)] | None = None
     """The secret scope with the registry credentials; together with ``credentials_key``."""
 
-    credentials_key: Annotated[Text, AfterValidator(trimmed())] | None = None
+    credentials_key: Annotated[str, Text(strip=True)] | None = None
     """The secret key with the registry credentials; together with ``credentials_scope``."""
 
-    @classmethod
-    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields."""
-        if is_set(data, "credentials_scope") != is_set(data, "credentials_key"):
-            here, there = "credentials_scope", "credentials_key"
-            if is_set(data, there):
-                here, there = there, here
-            yield (here,), mistake(f"{here} needs {there}", "Write both or neither")
+    relations: ClassVar[tuple[Relation, ...]] = (
+        Needs(
+            "credentials_scope",
+            "credentials_key",
+            "credentials_scope needs credentials_key",
+            "Write both or neither",
+        ),
+        Needs(
+            "credentials_key",
+            "credentials_scope",
+            "credentials_key needs credentials_scope",
+            "Write both or neither",
+        ),
+    )
 
 
 class Environment(ConfigModel):
     """The software that the run finds: a base version with packages, or an image of your own."""
 
-    dependencies: tuple[Annotated[Text, AfterValidator(_requirement)], ...] = ()
+    dependencies: tuple[Annotated[str, _REQUIREMENT], ...] = ()
     """Lines for pip, such as ``torch==2.3.0`` or ``-r /Workspace/…/requirements.txt``, installed on every
     node before the command. Older form: the path of a YAML file with ``version`` and ``dependencies``,
     relative to this file, is read and put in its place."""
 
-    version: (
-        Annotated[Text, AfterValidator(_version), Field(json_schema_extra={"type": ["string", "integer"]})]
-        | None
-    ) = None
+    version: Annotated[str, _VERSION, AfterValidator(_one_spelling)] | None = None
     """The base environment: digits such as ``5``, or a managed one such as ``databricks_ai_v5``. The
     platform's default when unset."""
 
@@ -111,20 +95,9 @@ class Environment(ConfigModel):
     """An image of a Docker registry (older form), instead of ``dependencies`` and ``version``. Prefer
     ``unity_catalog_image``."""
 
-    retired: ClassVar[Mapping[str, str]] = {
-        "env_variables": "Write env_variables at the top level",
-        "custom_image_tag": "Write unity_catalog_image: catalog.schema.image:tag",
-        "python_version": "Write version; the base environment brings its Python",
-        "client": "Write version",
-    }
-
-    @classmethod
-    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields."""
-        images = [name for name in ("unity_catalog_image", "docker_image") if is_set(data, name)]
-        others = [name for name in ("dependencies", "version") if is_set(data, name)]
-        if images and others:
-            hint = "An image brings its software: remove the others, or the image"
-            yield (images[0],), forbid([*images, *others], "cannot stand together", hint)
-        elif len(images) > 1:
-            yield (images[0],), forbid(images, "cannot stand together", "Keep unity_catalog_image")
+    section: ClassVar[str] = "environment"
+    relations: ClassVar[tuple[Relation, ...]] = (
+        Apart("unity_catalog_image", ("dependencies", "version"), _SOFTWARE),
+        Apart("docker_image", ("dependencies", "version"), _SOFTWARE),
+        Apart("unity_catalog_image", ("docker_image",), "Keep unity_catalog_image"),
+    )

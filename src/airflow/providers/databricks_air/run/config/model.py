@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,20 +25,21 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
-from airflow.providers.databricks_air.run.config.rules import MISTAKE, mistake, nearest
-from airflow.providers.databricks_air.run.document.display import show
-from airflow.providers.databricks_air.run.document.paths import path_text
+from airflow.providers.databricks_air.run.config.older_names import older_names
+from airflow.providers.databricks_air.run.config.relations import Conflict, Relation
+from airflow.providers.databricks_air.run.config.rules import REQUIRED, mistake, nearest, sentence
+from airflow.providers.databricks_air.run.document.paths import FieldPath, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
-__all__ = ["REQUIRED", "ConfigModel", "Conflict", "field_errors", "is_set"]
+if TYPE_CHECKING:
+    from pydantic_core import InitErrorDetails, PydanticCustomError
 
-#: A broken rule about several fields: the path of the one to report it at, and the error.
-Conflict = tuple[tuple["str | int", ...], PydanticCustomError]
+__all__ = ["PRESENCE", "ConfigModel", "field_errors"]
 
-REQUIRED = "is required"
+#: Where the JSON Schema of a part keeps what only a whole document must obey.
+PRESENCE = "x-presence"
 
 #: Beyond this many mistakes in one place the rest adds nothing, and looking for near names gets slow.
 _MOST_ERRORS = 100
@@ -52,9 +52,7 @@ class _RaisesConfigError(type(BaseModel)):  # type: ignore[misc]  # the type of 
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            found = [
-                FieldError(path_text(path), message, hint) for path, message, hint in field_errors(error)
-            ]
+            found = [mistake for _, mistake in field_errors(error)]
         raise ConfigError(found)
 
 
@@ -76,23 +74,46 @@ class ConfigModel(_Base):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: Names that used to be accepted, and what to write instead.
-    retired: ClassVar[Mapping[str, str]] = {}
+    #: Where the part stands, with dots; its older names stand there too.
+    section: ClassVar[str | None] = None
+
+    #: The rules between its fields.
+    relations: ClassVar[tuple[Relation, ...]] = ()
 
     @classmethod
     def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields of *data*, which may hold anything."""
+        """Yield what is wrong between the fields of *data* and cannot be said as a relation."""
         del data
         yield from ()
 
     @classmethod
+    def advice(cls, name: str, data: Mapping[str, Any]) -> PydanticCustomError | None:
+        """Return better words for a wrong value of the field *name*, or None.
+
+        :param data: the part as it was given.
+        """
+        del name, data
+        return None
+
+    @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the JSON Schema with the documentation of the fields."""
+        """Return the JSON Schema with the documentation of the fields and the rules between them."""
         schema = handler(core_schema)
-        properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for name, text in field_docs(cls).items():
-            if name in properties:
-                properties[name]["description"] = text
+        part = handler.resolve_ref_schema(schema)
+        docs = field_docs(cls)
+        for name, own in part.get("properties", {}).items():
+            optional = not cls.model_fields[name].is_required()
+            part["properties"][name] = {
+                **(_or_empty(own) if optional else own),
+                "description": docs.get(name, ""),
+            }
+        always = [rule.schema() for rule in cls.relations if rule.partial]
+        presence = [rule.schema() for rule in cls.relations if not rule.partial]
+        if required := part.pop("required", None):
+            presence.insert(0, {"required": required})
+        if always:
+            part["allOf"] = always
+        part[PRESENCE] = presence
         return schema
 
     @model_validator(mode="wrap")
@@ -100,86 +121,73 @@ class ConfigModel(_Base):
     def _everything_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
         found: list[InitErrorDetails] = []
         value = None
+        if isinstance(data, Mapping):
+            # A key whose children are commented out says nothing.
+            data = {k: v for k, v in data.items() if v is not None or k not in cls.model_fields}
         try:
             value = handler(data)
         except ValidationError as error:
-            found.extend(cls._told(item) for item in error.errors(include_url=False)[:_MOST_ERRORS])
+            items = error.errors(include_url=False)[:_MOST_ERRORS]
+            found.extend(
+                {"type": cls._words(item, data), "loc": _place(item), "input": None} for item in items
+            )
         if isinstance(data, Mapping):
-            found.extend({"type": what, "loc": path, "input": None} for path, what in cls.conflicts(data))
+            broken = [conflict for rule in cls.relations for conflict in rule.check(data)]
+            found.extend(
+                {"type": what, "loc": path, "input": None} for path, what in [*broken, *cls.conflicts(data)]
+            )
         if found:
             raise ValidationError.from_exception_data(cls.__name__, list(_without_echoes(found)))
         return value
 
     @classmethod
-    def _told(cls, error: Any) -> InitErrorDetails:
-        if error["type"] == MISTAKE:
-            what = PydanticCustomError(MISTAKE, "{message}", error["ctx"])
-        elif error["type"] in ("extra_forbidden", "invalid_key", "unexpected_keyword_argument"):
-            what = cls._unknown(str(error["loc"][-1]))
-        else:
-            what = _told_type(error)
-        return {"type": what, "loc": _without_marks(error["loc"]), "input": None}
+    def _words(cls, error: Any, data: Any) -> PydanticCustomError:
+        if error["type"] in ("extra_forbidden", "invalid_key", "unexpected_keyword_argument"):
+            return cls._unknown(str(error["loc"][-1]))
+        better = cls.advice(str(error["loc"][0]), data) if error["type"] == "literal_error" else None
+        return better or sentence(error)
 
     @classmethod
     def _unknown(cls, name: str) -> PydanticCustomError:
         known = sorted(cls.model_fields)
-        if name in cls.retired:
-            hint = cls.retired[name]
-            meant = next((word for word in re.split(r"[^a-z_]+", hint) if word in known), None)
-            return _unknown_key("is not a field any more", hint, meant)
+        older = older_names(cls.section).get(name) if cls.section is not None else None
+        if older is not None:
+            parent, _, meant = older.target.rpartition(".")
+            return mistake(
+                "is not a field any more", older.advice, meant=meant if parent == older.parent else None
+            )
         close = nearest(name, known)
         hint = f"Did you mean {close}?" if close else f"Known here: {', '.join(known)}"
-        return _unknown_key("unknown field", hint, close)
+        return mistake("unknown field", hint, meant=close)
 
 
-def _unknown_key(message: str, hint: str, meant: str | None) -> PydanticCustomError:
-    return PydanticCustomError(MISTAKE, "{message}", {"message": message, "hint": hint, "meant": meant})
+def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of an optional field, which may stand there without a value."""
+    alternatives = schema.get("anyOf", [])
+    if {"type": "null"} in alternatives:
+        return schema
+    kept: dict[str, Any] = {key: schema.pop(key) for key in ("default", "title") if key in schema}
+    return {"anyOf": [*(alternatives if set(schema) == {"anyOf"} else [schema]), {"type": "null"}], **kept}
 
 
 def _without_echoes(found: list[InitErrorDetails]) -> Iterator[InitErrorDetails]:
     """Drop "is required" where a misspelt key was meant for that field: one mistake, one error."""
     contexts = [(item, getattr(item["type"], "context", None) or {}) for item in found]
-    meant = {context["meant"] for _, context in contexts if context.get("meant")}
+    meant = {(context["meant"],) for _, context in contexts if context.get("meant")}
     for item, context in contexts:
-        if context.get("message") != REQUIRED or item.get("loc", ()) not in {(name,) for name in meant}:
+        if context.get("message") != REQUIRED or item.get("loc", ()) not in meant:
             yield item
 
 
-def _without_marks(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Drop pydantic's own marks (``[key]``) from a path."""
-    return tuple(part for part in loc if part != "[key]")
+def _place(error: Any) -> FieldPath:
+    """Return the path of an error without pydantic's own mark of a key."""
+    return tuple(part for part in error["loc"] if part != "[key]")
 
 
-_TYPES = {
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "dict_type": "a mapping",
-    "mapping_type": "a mapping",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "string_type": "text",
-}
-
-
-def _told_type(error: Any) -> PydanticCustomError:
-    """Return our words for what pydantic found by itself."""
-    kind = error["type"]
-    if kind == "missing":
-        return mistake(REQUIRED)
-    if kind in _TYPES:
-        if error["input"] is None:
-            return mistake(f"must be {_TYPES[kind]}, but is empty", "Write a value or remove the key")
-        return mistake(f"must be {_TYPES[kind]}, not {show(error['input'])}")
-    return mistake(str(error["msg"]))
-
-
-def field_errors(error: ValidationError) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Yield path, message and hint of everything in *error*."""
+def field_errors(error: ValidationError) -> Iterator[tuple[FieldPath, FieldError]]:
+    """Yield the path of everything in *error*, and what is told about it."""
     for item in error.errors(include_url=False):
         context = item.get("ctx", {})
-        yield item["loc"], str(context.get("message", item["msg"])), str(context.get("hint", ""))
-
-
-def is_set(data: Mapping[str, Any], name: str) -> bool:
-    """Return whether *data* says something for *name*."""
-    return data.get(name) is not None
+        message, hint = str(context.get("message", item["msg"])), str(context.get("hint", ""))
+        absent = bool(context.get("absent"))
+        yield item["loc"], FieldError(path_text(item["loc"]), message, hint, absent=absent)

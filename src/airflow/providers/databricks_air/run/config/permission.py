@@ -14,53 +14,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field
-
-from airflow.providers.databricks_air.run.config.model import ConfigModel, Conflict, is_set
-from airflow.providers.databricks_air.run.config.rules import Text, forbid, mistake, nearest, trimmed
-from airflow.providers.databricks_air.run.document.display import show
+from airflow.providers.databricks_air.run.config.model import ConfigModel
+from airflow.providers.databricks_air.run.config.relations import Apart, AtLeastOne, Relation
+from airflow.providers.databricks_air.run.config.rules import OneOf, Text
 
 __all__ = ["LEVELS", "Permission"]
 
+_Level = Literal["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]
+
 #: What a principal may do with a run.
-LEVELS = ("CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER")
+LEVELS: tuple[str, ...] = get_args(_Level)
 
-_PRINCIPALS = ("user_name", "group_name", "service_principal_name")
-
-
-def _level(value: str) -> str:
-    name = value.strip()
-    if name in LEVELS:
-        return name
-    close = nearest(name, LEVELS)
-    raise mistake(
-        f"{show(value)} is not a level", f"Did you mean {close}?" if close else f"One of {', '.join(LEVELS)}"
-    )
+_EACH = "Write one entry for each"
 
 
 class Permission(ConfigModel):
     """What one user, group or service principal may do with the run."""
 
-    user_name: Annotated[Text, AfterValidator(trimmed())] | None = None
+    user_name: Annotated[str, Text(strip=True)] | None = None
     """A user, by e-mail address. Exactly one of the three names."""
 
-    group_name: Annotated[Text, AfterValidator(trimmed())] | None = None
+    group_name: Annotated[str, Text(strip=True)] | None = None
     """A group. Exactly one of the three names."""
 
-    service_principal_name: Annotated[Text, AfterValidator(trimmed())] | None = None
+    service_principal_name: Annotated[str, Text(strip=True)] | None = None
     """A service principal, by application id. Exactly one of the three names."""
 
-    level: Annotated[Text, AfterValidator(_level), Field(json_schema_extra={"enum": list(LEVELS)})]
+    level: Annotated[_Level, OneOf()]
     """``CAN_VIEW``, ``CAN_MANAGE_RUN``, ``CAN_MANAGE`` or ``IS_OWNER``."""
 
-    @classmethod
-    def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields."""
-        named = [name for name in _PRINCIPALS if is_set(data, name)]
-        if not named:
-            yield (), mistake("names nobody", f"Write one of {', '.join(_PRINCIPALS)}")
-        elif len(named) > 1:
-            yield (named[-1],), forbid(named, "cannot stand together", "Write one entry for each")
+    relations: ClassVar[tuple[Relation, ...]] = (
+        AtLeastOne(
+            ("user_name", "group_name", "service_principal_name"),
+            "Write one of user_name, group_name, service_principal_name",
+            message="names nobody",
+        ),
+        Apart("user_name", ("group_name", "service_principal_name"), _EACH, at="group_name"),
+        Apart("group_name", ("service_principal_name",), _EACH, at="service_principal_name"),
+    )

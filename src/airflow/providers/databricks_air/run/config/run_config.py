@@ -14,12 +14,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from airflow.providers.databricks_air.run.config.code_source import CodeSource, GitRef, resolve_root
 from airflow.providers.databricks_air.run.config.compute import Compute, node_count
@@ -29,25 +28,25 @@ from airflow.providers.databricks_air.run.config.containers import (
     container_conflicts,
 )
 from airflow.providers.databricks_air.run.config.environment import DockerImage, Environment
-from airflow.providers.databricks_air.run.config.model import REQUIRED, ConfigModel, Conflict, is_set
+from airflow.providers.databricks_air.run.config.model import ConfigModel
 from airflow.providers.databricks_air.run.config.permission import Permission
+from airflow.providers.databricks_air.run.config.relations import Apart, AtLeastOne, Conflict, Relation
 from airflow.providers.databricks_air.run.config.rules import (
+    COMMAND,
+    NAME,
     FreeForm,
     RunName,
+    Script,
     SecretMap,
     Text,
     TextMap,
-    forbid,
-    matching,
+    Whole,
+    any_case,
     mistake,
-    script,
-    trimmed,
-    whole_number,
 )
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import MapNode
 from airflow.providers.databricks_air.run.document.python_data import from_python, map_texts
-from airflow.providers.databricks_air.run.document.writer import write_yaml
 from airflow.providers.databricks_air.run.errors import FieldError
 
 __all__ = [
@@ -63,33 +62,30 @@ __all__ = [
     "resolve_root",
 ]
 
-_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_DIRECTORY = Text(
+    r"^\s*/Workspace",
+    "is not a workspace directory",
+    "Write /Workspace/…",
+    blank="Write /Workspace/…",
+    strip=True,
+)
+_LOCATION = Text(
+    rf"^\s*(/Volumes/|{any_case('dbfs')}:/)",
+    "is not a place for artifacts",
+    "Write /Volumes/catalog/schema/volume/… or dbfs:/…",
+    blank="Write /Volumes/catalog/schema/volume/… or dbfs:/…",
+    strip=True,
+)
+_UUID = Text(
+    r"^\s*[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\s*$",
+    "is not a policy id: write a UUID, 8-4-4-4-12 hexadecimal digits",
+    strip=True,
+)
+_MLFLOW_NAME = Text(r"^\s*[A-Za-z0-9_-]+\s*$", NAME.message, blank=NAME.blank, longest=100, strip=True)
 
 
-def _mlflow_directory(value: str) -> str:
-    value = trimmed()(value)
-    if not value.startswith("/Workspace"):
-        raise mistake(f"{show(value)} is not a workspace directory", "Write /Workspace/…")
-    return value
-
-
-def _artifact_location(value: str) -> str:
-    value = trimmed()(value)
-    if value.startswith("/Volumes/"):
-        return f"dbfs:{value}"
-    if re.match(r"dbfs:/", value, re.IGNORECASE):
-        return f"dbfs:{value[5:]}"
-    raise mistake(
-        f"{show(value)} is not a place for artifacts", "Write /Volumes/catalog/schema/volume/… or dbfs:/…"
-    )
-
-
-def _policy_id(value: str) -> str:
-    return matching(_UUID, "is not a policy id: write a UUID, 8-4-4-4-12 hexadecimal digits")(value.strip())
-
-
-def _trimmed_run_name(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
+def _artifact_uri(value: str) -> str:
+    return f"dbfs:{value}" if value.startswith("/") else f"dbfs:{value[5:]}"
 
 
 class RunConfig(ConfigModel):
@@ -110,7 +106,7 @@ class RunConfig(ConfigModel):
     environment: Environment = Field(default_factory=Environment)
     """The software: packages on a base environment, or an image."""
 
-    command: Annotated[Text, AfterValidator(script)] | None = None
+    command: Annotated[str, COMMAND, Script()] | None = None
     """The shell script that every node runs; at most 1000 lines. Either this or ``containers``."""
 
     containers: tuple[Container, ...] = ()
@@ -128,65 +124,47 @@ class RunConfig(ConfigModel):
     code_source: CodeSource | None = None
     """The code to pack and to unpack on every node."""
 
-    max_retries: Annotated[int, BeforeValidator(whole_number(0)), Field(json_schema_extra={"minimum": 0})] = 3
+    max_retries: Annotated[int, Whole(0)] = 3
     """How often the platform starts the run again after a failure; 3 gives up to four attempts, each with its
     own MLflow run. A time-out counts as a failure."""
 
-    timeout_minutes: (
-        Annotated[int, BeforeValidator(whole_number(1)), Field(json_schema_extra={"minimum": 1})] | None
-    ) = None
+    timeout_minutes: Annotated[int, Whole(1)] | None = None
     """The time limit of each attempt in minutes. No limit when unset."""
 
-    idempotency_token: (
-        Annotated[Text, AfterValidator(trimmed(64)), Field(json_schema_extra={"maxLength": 64})] | None
-    ) = None
+    idempotency_token: Annotated[str, Text(longest=64, strip=True)] | None = None
     """A token of your own, at most 64 characters: the platform answers a second submission with the
     same token with the first run. Leave it out and Airflow's own identity of the task is used."""
 
     parameters: FreeForm = Field(default_factory=dict)
     """Hyperparameters, nested as you like; the command finds them as a YAML file."""
 
-    mlflow_run_name: Annotated[RunName, BeforeValidator(_trimmed_run_name)] | None = None
+    mlflow_run_name: Annotated[str, _MLFLOW_NAME] | None = None
     """The name of the MLflow run: letters, digits, ``-`` and ``_``, at most 100 characters."""
 
-    mlflow_experiment_directory: (
-        Annotated[
-            Text, AfterValidator(_mlflow_directory), Field(json_schema_extra={"pattern": r"^\s*/Workspace"})
-        ]
-        | None
-    ) = None
+    mlflow_experiment_directory: Annotated[str, _DIRECTORY] | None = None
     """The workspace directory of the MLflow experiment, ``/Workspace/…``; made when missing."""
 
-    mlflow_artifact_location: Annotated[Text, AfterValidator(_artifact_location)] | None = None
+    mlflow_artifact_location: Annotated[str, _LOCATION, AfterValidator(_artifact_uri)] | None = None
     """Where a new MLflow experiment keeps its artifacts: ``/Volumes/…`` or ``dbfs:/…``. An experiment that
     exists keeps its location."""
 
     permissions: tuple[Permission, ...] = ()
     """Who else may see or manage the run."""
 
-    usage_policy_name: (
-        Annotated[Text, AfterValidator(trimmed(127)), Field(json_schema_extra={"maxLength": 127})] | None
-    ) = None
+    usage_policy_name: Annotated[str, Text(longest=127, strip=True)] | None = None
     """The usage policy that pays for the run, by name, at most 127 characters.
     Not with ``usage_policy_id``."""
 
-    usage_policy_id: (
-        Annotated[Text, AfterValidator(_policy_id), Field(json_schema_extra={"pattern": _UUID})] | None
-    ) = None
+    usage_policy_id: Annotated[str, _UUID] | None = None
     """The usage policy that pays for the run, by id. Not with ``usage_policy_name``."""
 
-    retired: ClassVar[Mapping[str, str]] = {
-        "workspace": "Remove it; the Airflow connection names the workspace",
-        "bash_script": "Write command",
-        "budget_policy_id": "Write usage_policy_id",
-        "run_name": "Write experiment_name, or mlflow_run_name for the MLflow run",
-        "experiment_directory": "Write mlflow_experiment_directory",
-        "env_variables_secrets": "Write secrets: {NAME: scope/key}",
-        "no_interpolation": "Remove it; nothing is interpolated",
-        "priority": "Write compute.pool_id and compute.priority_class (BEST_EFFORT, NORMAL or CRITICAL)",
-        "job_type": "Remove it and write the script into command",
-        "udp": "Remove it and write the script into command",
-    }
+    section: ClassVar[str] = ""
+    relations: ClassVar[tuple[Relation, ...]] = (
+        Apart("command", ("containers",), "Give each container its command"),
+        AtLeastOne(("command", "containers"), "Write the shell script that every node runs", at="command"),
+        Apart("environment.unity_catalog_image", ("containers",), "Each container names its own image"),
+        Apart("usage_policy_name", ("usage_policy_id",), "Keep one of them", at="usage_policy_id"),
+    )
 
     _document: MapNode | None = PrivateAttr(default=None)
     _deprecations: tuple[FieldError, ...] = PrivateAttr(default=())
@@ -212,6 +190,9 @@ class RunConfig(ConfigModel):
 
         Values stand as their author wrote them, not as they are submitted.
         """
+        # Parsing a Dag file reads no configuration and writes none.
+        from airflow.providers.databricks_air.run.document.writer import write_yaml
+
         return write_yaml(self.document())
 
     def __str__(self) -> str:
@@ -252,32 +233,9 @@ class RunConfig(ConfigModel):
 
     @classmethod
     def conflicts(cls, data: Mapping[str, Any]) -> Iterator[Conflict]:
-        """Yield what is wrong between the fields."""
-        yield from _what_runs(data)
+        """Yield what is wrong between the containers, and the names that stand for two things."""
         yield from container_conflicts(data.get("containers"), node_count(data.get("compute")))
         yield from _names_taken_twice(data)
-        if is_set(data, "usage_policy_name") and is_set(data, "usage_policy_id"):
-            names = ["usage_policy_name", "usage_policy_id"]
-            yield ("usage_policy_id",), forbid(names, "cannot stand together", "Keep one of them")
-
-
-def _what_runs(data: Mapping[str, Any]) -> Iterator[Conflict]:
-    containers = bool(data.get("containers"))
-    if containers and is_set(data, "command"):
-        yield (
-            ("command",),
-            forbid(["command", "containers"], "cannot stand together", "Give each container its command"),
-        )
-    if not containers and not is_set(data, "command"):
-        yield ("command",), mistake(REQUIRED, "Write the shell script that every node runs")
-    environment = data.get("environment")
-    image = environment.get("unity_catalog_image") if isinstance(environment, Mapping) else None
-    if isinstance(environment, Environment):
-        image = environment.unity_catalog_image
-    if containers and image is not None:
-        names = ["environment.unity_catalog_image", "containers"]
-        path = ("environment", "unity_catalog_image")
-        yield path, forbid(names, "cannot stand together", "Each container names its own image")
 
 
 def _names_taken_twice(data: Mapping[str, Any]) -> Iterator[Conflict]:

@@ -61,11 +61,13 @@ def read_file(path: Path, origin: Origin = _ITSELF) -> bytes:
 class Composer:
     """Reads documents and merges their bases; one for each configuration that is loaded.
 
-    ``mistakes`` collects what is wrong but does not stop the reading.
+    ``mistakes`` collects what is wrong but does not stop the reading; ``incomplete`` says that a base could not
+    be read.
     """
 
     def __init__(self) -> None:
         self.mistakes: list[FieldError] = []
+        self.incomplete = False
         self.budget = Budget()
         self._composed: dict[Path, MapNode] = {}
 
@@ -110,16 +112,18 @@ class Composer:
         entry = node.entries.get(BASES)
         if entry is None:
             return node
+        if isinstance(entry.node, Scalar) and entry.node.value is None:
+            return node.without(BASES)
         result = MapNode({}, node.origin)
         for name in self._names(entry):
             try:
                 base = self._file(directory / name.text, name.origin, chain)
             except ConfigError as error:
                 self.mistakes.extend(error.errors)
+                self.incomplete = True
             else:
                 result = _merged(result, base)
-        own = {key: item for key, item in node.entries.items() if key != BASES}
-        return _merged(result, MapNode(own, node.origin))
+        return _merged(result, node.without(BASES))
 
     def _names(self, entry: Entry) -> list[Scalar]:
         node = entry.node

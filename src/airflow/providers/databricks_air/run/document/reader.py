@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.run.document.nodes import Entry, ListNode,
 from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
-__all__ = ["read_scalar", "read_yaml", "resolve"]
+__all__ = ["has_comments", "read_scalar", "read_yaml", "resolve"]
 
 _CORE = "tag:yaml.org,2002:"
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
@@ -92,6 +92,25 @@ def read_scalar(text: str, origin: Origin) -> Node:
     if reader.mistakes:
         raise ConfigError(reader.mistakes)
     return node or Scalar(None, "", origin)
+
+
+def has_comments(text: str | bytes) -> bool:
+    """Return whether a document has comments; ``#!/bin/bash`` in a script is none.
+
+    :param text: a document that can be read.
+    """
+    source = _utf8(text, None).decode()
+    # PyYAML reports no comments: they are what is left beside the values.
+    events: Any = yaml.parse(source, Loader=yaml.SafeLoader)
+    spans = [(event.start_mark.index, event.end_mark.index) for event in events if hasattr(event, "style")]
+    rest, position = "", 0
+    for start, end in spans:
+        rest += source[position:start] + "x"
+        # The head of a block of lines may have a comment of its own.
+        head = source[start:end].partition("\n")[0] if source[start : start + 1] in ("|", ">") else ""
+        rest += head
+        position = end
+    return re.search(r"(^|\s)#", rest + source[position:], re.MULTILINE) is not None
 
 
 def _utf8(text: str | bytes, file: str | None) -> bytes:

@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""How a workspace is asked. No Airflow."""
+"""Log records → lines, each once and in order, with a position to go on from."""

@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Older names and forms: one table of them, how they are read, how files are converted."""
+"""Older forms of a configuration: how they are read, and how files are converted."""

@@ -14,19 +14,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.config.schema_paths import root
+from airflow.providers.databricks_air.run.config.accelerators import model_of
+from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
+from airflow.providers.databricks_air.run.config.schema_fields import root
 from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Node, Scalar
 from airflow.providers.databricks_air.run.older.draft import Draft, text_of
+from airflow.providers.databricks_air.run.older.shapes import shape_of
 
-if TYPE_CHECKING:
-    from airflow.providers.databricks_air.run.document.nodes import Entry
-
-__all__ = ["TODO_COMMAND", "accelerator", "from_older"]
+__all__ = ["TODO_COMMAND", "from_older"]
 
 Step: TypeAlias = Callable[[Draft, "tuple[str, ...]", Node], None]
 
@@ -36,21 +34,12 @@ TODO_COMMAND = (
 )
 
 _BANDS = ((100, "BEST_EFFORT"), (200, "NORMAL"), (1000, "CRITICAL"))
-_ACCELERATORS = {"a10": "GPU_1xA10", "a10g": "GPU_1xA10", "h100": "GPU_8xH100", "b300": "GPU_8xB300"}
-
-
-def accelerator(name: str) -> str | None:
-    """Return today's accelerator type for an older name, or None when there is no such hardware any more."""
-    if name.startswith("GPU_"):
-        return name
-    # h100_80gb, nvidia-a10: the model, with maker and memory around it
-    words = re.split(r"[^a-z0-9]+", name.lower())
-    return next((_ACCELERATORS[word] for word in words if word in _ACCELERATORS), None)
 
 
 def from_older(document: MapNode, draft: Draft) -> None:
     """Fill *draft* from a run configuration in any older form."""
     _fields(document, draft, ())
+    _accelerators(document, draft)
     if "udp" in document.entries and draft.get("command") is None:
         draft.set("command", TODO_COMMAND)
 
@@ -60,15 +49,24 @@ def _fields(node: MapNode, draft: Draft, path: tuple[str, ...]) -> None:
     for name, entry in node.entries.items():
         here = (*path, name)
         key = ".".join(here)
-        step = _STEPS.get(key)
+        today = key.replace("code_source.snapshot", "code_source", 1)
+        row = older_names(today.rpartition(".")[0]).get(name)
+        step = _STEPS.get(today) or (_carried(row) if row else None)
         if step:
             step(draft, here, entry.node)
-        elif isinstance(entry.node, MapNode) and key in _OPENED:
+        elif isinstance(entry.node, MapNode) and today in _OPENED:
             _fields(entry.node, draft, here)
-        elif _is_known(here):
-            draft.set(key, entry.node)
+        elif _is_known(tuple(today.split("."))):
+            draft.set(today, entry.node)
         else:
-            draft.lose(here, entry.node, _advice(here, entry))
+            draft.lose(here, entry.node, "There is no such field")
+
+
+def _carried(row: OlderName) -> Step | None:
+    """Return the step of an older name: to its place today, or into the comments; None where it is that place."""
+    if row.target in (row.path, row.parent):
+        return None
+    return _to(row.target) if row.target else _lost(row.advice)
 
 
 def _is_known(path: tuple[str, ...]) -> bool:
@@ -78,14 +76,6 @@ def _is_known(path: tuple[str, ...]) -> bool:
             return False
         field = field.children[name]
     return True
-
-
-def _advice(path: tuple[str, ...], entry: Entry) -> str:
-    model: object = RunConfig
-    for name in path[:-1]:
-        model = next((part.model for part in root().children.values() if part.path == name), None)
-    retired: Mapping[str, str] = getattr(model, "retired", {})
-    return retired.get(str(entry.key), "There is no such field")
 
 
 def _to(target: str) -> Step:
@@ -113,18 +103,24 @@ def _dropped(draft: Draft, path: tuple[str, ...], node: Node) -> None:
         draft.lose(path, node, "Every code source is a snapshot")
 
 
-def _run_name(draft: Draft, path: tuple[str, ...], node: Node) -> None:
-    """Carry the former name of the run over to the name of the MLflow run."""
-    _to("mlflow_run_name")(draft, path, node)
-
-
-def _accelerator_type(draft: Draft, path: tuple[str, ...], node: Node) -> None:
-    kind = accelerator(text_of(node))
-    if kind is None:
-        draft.lose(path, node, "This hardware is not offered; GPU_8xH100 was written")
-    draft.set("compute.accelerator_type", kind or "GPU_8xH100")
-    if kind and kind != text_of(node):
-        draft.tell(path, node, f"{text_of(node)} is {kind} now")
+def _accelerators(document: MapNode, draft: Draft) -> None:
+    """Write today's accelerator type, and whole nodes of it."""
+    node, count = draft.get("compute.accelerator_type"), draft.get("compute.num_accelerators")
+    asked, compute = text_of(node), document.get("compute")
+    if node is None or not isinstance(compute, MapNode) or asked.startswith("GPU_"):
+        return
+    path = ("compute", "accelerator_type" if "accelerator_type" in compute.entries else "gpu_type")
+    number = count.value if isinstance(count, Scalar) and isinstance(count.value, int) else 0
+    # A full node of these clusters had one A10, or eight H100.
+    shape = shape_of(asked, max(number, 0) or 8, 1 if model_of(asked) == "A10" else 8)
+    draft.set("compute.accelerator_type", shape.kind)
+    if model_of(asked) is None:
+        draft.lose(path, node, f"This hardware is not offered; {shape.kind} was written")
+    else:
+        draft.tell(path, node, f"{asked} is {shape.kind} now")
+    if number > 0 and shape.change:
+        draft.set("compute.num_accelerators", shape.count)
+        draft.tell_beside("compute.num_accelerators", path, node, shape.change)
 
 
 def _priority(draft: Draft, path: tuple[str, ...], node: Node) -> None:
@@ -161,52 +157,15 @@ def _variables(draft: Draft, path: tuple[str, ...], node: Node) -> None:
 
 
 #: Sections whose fields are carried over one by one.
-_OPENED = frozenset(
-    {
-        "compute",
-        "environment",
-        "code_source",
-        "code_source.snapshot",
-        "code_source.snapshot.git",
-        "code_source.git",
-    }
-)
-
-_SOURCE_STEPS: Mapping[str, Step] = {
-    "type": _dropped,
-    "root_path": _to("code_source.root_path"),
-    "repo_path": _to("code_source.root_path"),
-    "remote_volume": _to("code_source.remote_volume"),
-    "include_paths": _to("code_source.include_paths"),
-    "git_branch": _to("code_source.git.branch"),
-    "git_commit": _to("code_source.git.commit"),
-    "git.branch": _to("code_source.git.branch"),
-    "git.commit": _to("code_source.git.commit"),
-    "git.remote": _remote,
-    "allow_uncommitted": _lost(
-        "Uncommitted files are packed, unless code_source.git names a branch or a commit"
-    ),
-}
+_OPENED = frozenset({"compute", "environment", "code_source", "code_source.git"})
 
 _STEPS: Mapping[str, Step] = {
-    "run_name": _run_name,
-    "bash_script": _to("command"),
-    "budget_policy_id": _to("usage_policy_id"),
-    "experiment_directory": _to("mlflow_experiment_directory"),
     "env_variables": _variables,
     "environment.env_variables": _variables,
     "secrets": _variables,
     "env_variables_secrets": _variables,
     "priority": _priority,
-    "compute.gpus": _to("compute.num_accelerators"),
-    "compute.gpu_type": _accelerator_type,
-    "compute.accelerator_type": _accelerator_type,
-    "compute.provisioned_capacity_id": _to("compute.pool_id"),
     "environment.docker_image": _docker_image,
-    "environment.custom_image_tag": _lost(
-        "Push the image to Unity Catalog and write environment.unity_catalog_image"
-    ),
-    "udp": _lost("Write the script into command"),
-    **{f"code_source.{name}": step for name, step in _SOURCE_STEPS.items()},
-    **{f"code_source.snapshot.{name}": step for name, step in _SOURCE_STEPS.items()},
+    "code_source.type": _dropped,
+    "code_source.git.remote": _remote,
 }

@@ -46,7 +46,7 @@ def convert_file(path: Path) -> Conversion:
         mistakes += wrong
         for item in inlined:
             draft.notes.append(
-                Note(item.path, "", "The lines of the requirements file were put here", item.line)
+                Note(item.path, "", "The lines of the requirements file were put here", item.line, item.file)
             )
         from_older(document, draft)
     if mistakes:

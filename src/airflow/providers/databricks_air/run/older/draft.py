@@ -14,10 +14,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.providers.databricks_air.run.config.schema_paths import root
+from airflow.providers.databricks_air.run.config.schema_fields import root
 from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.document.nodes import (
     Entry,
@@ -42,12 +43,14 @@ class Note:
     :param value: the value in the source as YAML; empty when it was carried over.
     :param advice: what became of it, or what to do.
     :param line: the line in the source, where known.
+    :param file: the file that the line is in: the source, or one of its bases.
     """
 
     path: str
     value: str
     advice: str
     line: int | None = None
+    file: str | None = None
 
     @property
     def lost(self) -> bool:
@@ -82,6 +85,7 @@ class Draft:
         self.source = source
         self.document = MapNode({})
         self.notes: list[Note] = []
+        self._beside: dict[str, str] = {}
 
     def set(self, path: str, value: Any) -> None:
         """Put *value*, a node or plain data, at the dotted *path*."""
@@ -119,11 +123,16 @@ class Draft:
         value = write_yaml(node).rstrip("\n")
         if not isinstance(node, Scalar):
             value = f"\n{value}"
-        self.notes.append(Note(path_text(path), value, advice, node.origin.line))
+        self.notes.append(Note(path_text(path), value, advice, node.origin.line, node.origin.file))
 
     def tell(self, path: tuple[str | int, ...], node: Node, advice: str) -> None:
         """Note what became of a value."""
-        self.notes.append(Note(path_text(path), "", advice, node.origin.line))
+        self.notes.append(Note(path_text(path), "", advice, node.origin.line, node.origin.file))
+
+    def tell_beside(self, target: str, path: tuple[str | int, ...], node: Node, advice: str) -> None:
+        """Note what became of a value, and say so behind the line of *target* in the result."""
+        self.tell(path, node, advice)
+        self._beside[target.rpartition(".")[2]] = advice
 
     def finish(self) -> Conversion:
         """Return the document in the order of the reference, with its comments."""
@@ -131,6 +140,11 @@ class Draft:
         order = {name: place for place, name in enumerate(root().children)}
         names = sorted(self.document.entries, key=lambda name: order.get(name, len(order)))
         body = write_yaml(MapNode({name: self.document.entries[name] for name in names}))
+        for name, advice in self._beside.items():
+            # The accelerators stand above everything that may have names of its own.
+            body = re.sub(
+                rf"^(\s+{name}: .*)$", rf"\1  # {one_line(advice)}", body, count=1, flags=re.MULTILINE
+            )
         return Conversion("".join(f"{line}\n" for line in self._comments(notes)) + body, notes)
 
     def _comments(self, notes: tuple[Note, ...]) -> list[str]:
@@ -140,13 +154,13 @@ class Draft:
             if chosen:
                 lines += ["#", f"# {title}"]
             for note in chosen:
-                head, *rest = _shown(note)
+                head, *rest = _source_lines(note)
                 lines += [f"# - {head}", *(f"#     {line}" for line in rest), f"#     → {note.advice}"]
         # A text that breaks a line would end the comment that it stands in.
         return [one_line(line).rstrip() for line in lines]
 
 
-def _shown(note: Note) -> list[str]:
+def _source_lines(note: Note) -> list[str]:
     """Return the lines that show the source of a note."""
     if not note.value:
         return [note.path]

@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow.providers.databricks_air.run.config.rules import as_text, forbid
+from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
+from airflow.providers.databricks_air.run.config.rules import as_text
 from airflow.providers.databricks_air.run.document.bases import read_file
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import (
@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.run.document.nodes import (
     Origin,
     Scalar,
 )
-from airflow.providers.databricks_air.run.document.paths import FieldPath
+from airflow.providers.databricks_air.run.document.paths import FieldPath, path_text
 from airflow.providers.databricks_air.run.document.reader import read_yaml
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
@@ -60,6 +60,10 @@ class Modern:
                 return (*old, *path[len(new) :])
         return path
 
+    def source_text(self, path: str) -> str:
+        """Return where the dotted *path* stands in the source, with dots."""
+        return path_text(self.source_path(tuple(path.split("."))))
+
     def deprecate(self, path: str, hint: str, origin: Origin) -> None:
         """Remember an older form."""
         self.deprecations.append(FieldError(path, "is an older form", hint, *origin))
@@ -72,85 +76,91 @@ class Modern:
 def modernise(document: MapNode) -> Modern:
     """Return *document* in today's form."""
     modern = Modern(document)
-    for name, change in (("compute", _pool), ("code_source", _code_source), ("environment", _docker_image)):
-        node = modern.document.get(name)
+    for parent in ("compute", "environment", "code_source"):
+        node = modern.document.get(parent)
         if isinstance(node, MapNode):
-            modern.document = _with(modern.document, name, change(node, modern))
+            changed = _unwrapped(node, modern) if parent == "code_source" else node
+            changed = _renamed(changed, (parent,), modern)
+            modern.document = modern.document.with_entry(parent, changed)
+    _local_git(modern)
     return modern
 
 
-def _pool(compute: MapNode, modern: Modern) -> MapNode:
-    old = compute.entries.get("provisioned_capacity_id")
-    if old is None:
-        return compute
-    path = "compute.provisioned_capacity_id"
-    if "pool_id" in compute.entries:
-        names = ["compute.pool_id", path]
-        modern.refuse(path, *_words(names, "say the same", "Keep pool_id"), old.origin)
-        return _without(compute, ["provisioned_capacity_id"])
-    modern.deprecate(path, "Write compute.pool_id", old.origin)
-    modern.moved["compute", "pool_id"] = ("compute", "provisioned_capacity_id")
-    return _with(_without(compute, ["provisioned_capacity_id"]), "pool_id", old.node, old.origin)
+def _renamed(node: MapNode, path: FieldPath, modern: Modern) -> MapNode:
+    """Return one part with every older name in it that is still read under today's, or gone."""
+    for name, row in older_names(".".join(map(str, path))).items():
+        entry = node.entries.get(name)
+        if row.accepted is None or entry is None or row.target == row.parent:
+            continue
+        if row.path == row.target:
+            if name == "docker_image" and not _is_null(entry.node):
+                modern.deprecate(row.path, row.advice, entry.origin)
+        elif row.target:
+            node = _moved(node, row, entry, modern)
+        else:
+            node = _dropped(node, row, entry, modern)
+    return node
 
 
-def _docker_image(environment: MapNode, modern: Modern) -> MapNode:
-    entry = environment.entries.get("docker_image")
-    if entry is not None and not _is_null(entry.node):
-        modern.deprecate("environment.docker_image", "Write environment.unity_catalog_image", entry.origin)
-    return environment
+def _moved(node: MapNode, row: OlderName, entry: Entry, modern: Modern) -> MapNode:
+    today = row.target.rpartition(".")[2]
+    rest = node.without(row.name)
+    if _is_null(entry.node):
+        return rest
+    if node.get(today) is not None:
+        modern.refuse(row.path, f"{row.target} and {row.path} say the same", f"Keep {today}", entry.origin)
+        return rest
+    modern.deprecate(row.path, row.advice, entry.origin)
+    modern.moved[row.parent, today] = (row.parent, row.name)
+    return rest.with_entry(today, entry.node, entry.origin)
 
 
-def _code_source(source: MapNode, modern: Modern) -> MapNode:
-    _check_type(source.entries.get("type"), modern)
-    flat = _without(source, ["type"])
-    wrapped = flat.entries.get("snapshot")
+def _dropped(node: MapNode, row: OlderName, entry: Entry, modern: Modern) -> MapNode:
+    """Drop what says nothing; tell what says something that is not done any more."""
+    assert row.accepted is not None
+    path = modern.source_text(row.path)
+    if isinstance(entry.node, Scalar) and entry.node.value in (None, *row.accepted["enum"]):
+        if entry.node.value is not None:
+            modern.deprecate(path, row.advice, entry.origin)
+        return node.without(row.name)
+    wanted = row.accepted["enum"][0]
+    if isinstance(wanted, str):
+        modern.refuse(path, f"must be {wanted}, not {show(entry.node)}", row.advice, entry.origin)
+        return node.without(row.name)
+    return node
+
+
+def _unwrapped(source: MapNode, modern: Modern) -> MapNode:
+    """Return a code source whose fields do not stand below ``snapshot``."""
+    wrapped = source.entries.get("snapshot")
     if wrapped is None:
-        return _local_git(flat, ("code_source",), modern)
-    flat = _without(flat, ["snapshot"])
+        return source
+    row = older_names("code_source")["snapshot"]
+    flat = source.without("snapshot")
+    if _is_null(wrapped.node):
+        return flat
     beside = [name for name in _FLAT if name in flat.entries]
     if not isinstance(wrapped.node, MapNode):
-        message = f"must be a mapping, not {_shown(wrapped.node)}"
-        modern.refuse(
-            "code_source.snapshot", message, "Write its fields directly under code_source", wrapped.origin
-        )
-        return flat if beside else _with(flat, "root_path", Scalar(".", "."))
+        modern.refuse(row.path, f"must be a mapping, not {show(wrapped.node)}", row.advice, wrapped.origin)
+        return flat if beside else flat.with_entry("root_path", Scalar(".", "."))
     if beside:
-        names = ["code_source.snapshot", *(f"code_source.{name}" for name in beside)]
-        words = _words(names, "cannot stand together", "Write all fields directly under code_source")
-        modern.refuse("code_source.snapshot", *words, wrapped.origin)
-        return _local_git(flat, ("code_source",), modern)
-    modern.deprecate("code_source.snapshot", "Write its fields directly under code_source", wrapped.origin)
-    for name in wrapped.node.entries:
+        names = " and ".join([row.path, *(f"code_source.{name}" for name in beside)])
+        hint = "Write all fields directly under code_source"
+        modern.refuse(row.path, f"{names} cannot stand together", hint, wrapped.origin)
+        return flat
+    modern.deprecate(row.path, row.advice, wrapped.origin)
+    for name in (*wrapped.node.entries, "root_path"):
         modern.moved["code_source", name] = ("code_source", "snapshot", name)
-    modern.moved["code_source", "root_path"] = ("code_source", "snapshot", "root_path")
-    inner = MapNode({**wrapped.node.entries, **flat.entries}, wrapped.node.origin)
-    return _local_git(inner, ("code_source", "snapshot"), modern)
+    return MapNode({**wrapped.node.entries, **flat.entries}, wrapped.node.origin)
 
 
-def _check_type(entry: Entry | None, modern: Modern) -> None:
-    if entry is None:
-        return
-    if isinstance(entry.node, Scalar) and entry.node.text == "snapshot":
-        modern.deprecate("code_source.type", "Remove it; every code source is a snapshot", entry.origin)
-    else:
-        message = f"must be snapshot, not {_shown(entry.node)}"
-        modern.refuse("code_source.type", message, "Remove it; every code source is a snapshot", entry.origin)
-
-
-def _local_git(source: MapNode, path: FieldPath, modern: Modern) -> MapNode:
+def _local_git(modern: Modern) -> None:
     """Drop ``git.remote`` where it says that the local repository is meant."""
-    git = source.get("git")
-    remote = git.entries.get("remote") if isinstance(git, MapNode) else None
-    if not isinstance(git, MapNode) or remote is None or not isinstance(remote.node, Scalar):
-        return source
-    if remote.node.value is False or remote.node.value == "":
-        modern.deprecate(
-            ".".join(map(str, (*path, "git", "remote"))),
-            "Remove it; the local repository is packed",
-            remote.origin,
-        )
-        return _with(source, "git", _without(git, ["remote"]))
-    return source
+    source = modern.document.get("code_source")
+    git = source.get("git") if isinstance(source, MapNode) else None
+    if isinstance(source, MapNode) and isinstance(git, MapNode):
+        changed = source.with_entry("git", _renamed(git, ("code_source", "git"), modern))
+        modern.document = modern.document.with_entry("code_source", changed)
 
 
 def inline_requirements(
@@ -176,7 +186,7 @@ def inline_requirements(
     try:
         content = _requirements(directory / name, entry.origin)
     except ConfigError as error:
-        without = _with(document, "environment", _without(environment, ["dependencies"]))
+        without = document.with_entry("environment", environment.without("dependencies"))
         return without, list(error.errors), []
     mistakes = []
     if "version" in environment.entries and "version" in content:
@@ -187,9 +197,11 @@ def inline_requirements(
     changed = environment
     for key in ("version", "dependencies"):
         if key in content:
-            changed = _with(changed, key, content[key].node, content[key].origin)
-    old = FieldError(path, "is an older form", "Write the lines of the file as a list", *entry.origin)
-    return _with(document, "environment", changed), mistakes, [old]
+            changed = changed.with_entry(key, content[key].node, content[key].origin)
+    old = FieldError(
+        path, "is an older form", older_names("environment")["dependencies"].advice, *entry.origin
+    )
+    return document.with_entry("environment", changed), mistakes, [old]
 
 
 def _requirements(path: Path, origin: Origin) -> dict[str, Entry]:
@@ -215,29 +227,9 @@ def _requirements(path: Path, origin: Origin) -> dict[str, Entry]:
     )
 
 
-def _with(node: MapNode, key: str, value: Node, origin: Origin | None = None) -> MapNode:
-    known = node.entries.get(key)
-    place = origin or (known.origin if known else value.origin)
-    return MapNode({**node.entries, key: Entry(key, value, place)}, node.origin)
-
-
-def _without(node: MapNode, names: Iterable[str]) -> MapNode:
-    left: Mapping[str, Entry] = {key: entry for key, entry in node.entries.items() if key not in names}
-    return MapNode(dict(left), node.origin)
-
-
 def _is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.value is None
 
 
 def _is_text(node: Node) -> bool:
     return isinstance(node, Scalar) and node.value is not None
-
-
-def _shown(node: Node) -> str:
-    return show(node) if isinstance(node, Scalar) else "a mapping" if isinstance(node, MapNode) else "a list"
-
-
-def _words(names: list[str], why: str, hint: str) -> tuple[str, str]:
-    context = forbid(names, why, hint).context or {}
-    return str(context["message"]), str(context["hint"])

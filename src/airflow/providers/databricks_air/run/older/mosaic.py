@@ -19,7 +19,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow.providers.databricks_air.run.config.compute import ACCELERATORS
+from airflow.providers.databricks_air.run.config.accelerators import model_of
+from airflow.providers.databricks_air.run.config.compute import MAX_ACCELERATORS
 from airflow.providers.databricks_air.run.document.nodes import (
     ListNode,
     MapNode,
@@ -28,15 +29,18 @@ from airflow.providers.databricks_air.run.document.nodes import (
     plain,
 )
 from airflow.providers.databricks_air.run.document.python_data import from_python
-from airflow.providers.databricks_air.run.older.air import TODO_COMMAND, accelerator
+from airflow.providers.databricks_air.run.older.air import TODO_COMMAND
 from airflow.providers.databricks_air.run.older.draft import Draft, text_of
 from airflow.providers.databricks_air.run.older.mosaic_integrations import integration, mlflow, wandb
+from airflow.providers.databricks_air.run.older.shapes import Shape, shape_of
 
 __all__ = ["from_mosaic", "is_mosaic"]
 
 _MARKS = frozenset(
     {"image", "integrations", "scheduling", "experiment_tracker", "name", "metadata", "gpu_num", "cluster"}
 )
+#: The GPUs of a full node of these clusters.
+_PER_NODE = 8
 _NO_POOL = "Priorities need a GPU pool: write compute.pool_id and compute.priority_class"
 
 
@@ -119,37 +123,34 @@ def _compute(draft: Draft, node: Node) -> None:
     if fields is not node:
         draft.lose(("compute",), node, "compute is a mapping")
     asked = text_of(fields.get("gpu_type")) or text_of(fields.get("instance"))
-    count, named = _gpu_count(fields), accelerator(asked) if asked else None
-    kind = named or "GPU_8xH100"
-    if kind == "GPU_8xH100" and count % 8:
-        kind = "GPU_1xH100"
-    per_node = ACCELERATORS.get(kind, 8)
-    total = max(per_node, math.ceil(count / per_node) * per_node) if count else 1
-    if not count:
-        kind = "GPU_1xA10"
+    count = _gpu_count(fields)
+    if count:
+        shape = shape_of(asked, count, _PER_NODE)
+    else:
+        shape = Shape("GPU_1xA10", 1, "")
         draft.tell(("compute",), fields, "Every run has an accelerator here: one GPU_1xA10 was written")
-    draft.set("compute", {"accelerator_type": kind, "num_accelerators": total})
-    _tell_compute(draft, fields, (asked, named, kind), (count, total))
+    draft.set("compute", {"accelerator_type": shape.kind, "num_accelerators": shape.count})
+    if shape.change:
+        draft.tell_beside("num_accelerators", ("compute",), fields, shape.change)
+    _tell_compute(draft, fields, asked, (count, shape))
 
 
 def _gpu_count(fields: MapNode) -> int:
     for name, each in (("gpus", 1), ("nodes", 8)):
         node = fields.get(name)
         if isinstance(node, Scalar) and isinstance(node.value, int) and node.value > 0:
-            return min(node.value, 10_000) * each
+            return min(node.value * each, MAX_ACCELERATORS)
     return 0
 
 
-def _tell_compute(
-    draft: Draft, fields: MapNode, kinds: tuple[str, str | None, str], counts: tuple[int, int]
-) -> None:
-    asked, named, kind = kinds
-    count, total = counts
+def _tell_compute(draft: Draft, fields: MapNode, asked: str, written: tuple[int, Shape]) -> None:
+    count, shape = written
+    known = bool(asked) and model_of(asked) is not None
     advice = {
-        "gpu_type": f"This hardware is not offered; {kind} was written" if asked and not named else "",
-        "instance": f"Instances are chosen by accelerator type; {kind} was written",
-        "gpus": "" if count in (0, total) else f"{kind} comes in whole nodes: {total} was written",
-        "nodes": "" if count in (0, total) else f"{kind} comes in whole nodes: {total} was written",
+        "gpu_type": f"This hardware is not offered; {shape.kind} was written" if asked and not known else "",
+        "instance": f"Instances are chosen by accelerator type; {shape.kind} was written",
+        "gpus": "",
+        "nodes": "",
     }
     if count and fields.get("gpus") is not None and fields.get("nodes") is not None:
         advice["nodes"] = "gpus is given too and was kept"
@@ -159,7 +160,7 @@ def _tell_compute(
         if why:
             draft.lose(("compute", name), entry.node, why)
     if not asked and count:
-        draft.tell(("compute",), fields, f"The source names no GPU type; {kind} was written")
+        draft.tell(("compute",), fields, f"The source names no GPU type; {shape.kind} was written")
 
 
 def _scheduling(draft: Draft, node: Node) -> None:

@@ -10,4 +10,4 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""How a workspace is asked. No Airflow."""
+"""What the service answers about a run → its state, its result, and the cause of its failure."""

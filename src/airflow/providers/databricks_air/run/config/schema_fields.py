@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
+from airflow.providers.databricks_air.run.config.older_names import older_names
 from airflow.providers.databricks_air.run.config.rules import nearest
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.document.paths import FieldPath, parse_path, path_text
@@ -32,7 +33,7 @@ from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["Field", "all_fields", "find_field", "named_field", "root"]
+__all__ = ["SchemaField", "all_fields", "find_field", "named_field", "root"]
 
 _KINDS = {
     "free": "mapping of names of your own",
@@ -42,17 +43,9 @@ _KINDS = {
     "text": "text",
 }
 
-#: Older forms that an override may still address: path of the parent → names and what to write instead.
-_OLDER: Mapping[str, Mapping[str, str]] = {
-    "compute": {"provisioned_capacity_id": "An older form. Write ``pool_id``."},
-    "code_source": {"type": "An older form; always ``snapshot``. Remove it."},
-    "code_source.git": {"remote": "An older form; always ``false``. Remove it."},
-}
-_WRAPPED = "An older form. Write its fields directly under ``code_source``."
-
 
 @dataclass(frozen=True)
-class Field:
+class SchemaField:
     """One field of the run configuration.
 
     :param path: its place; a list item is ``[]``.
@@ -66,9 +59,9 @@ class Field:
     doc: str = ""
     info: FieldInfo | None = None
     model: type[BaseModel] | None = None
-    children: Mapping[str, Field] = field(default_factory=dict)
-    item: Field | None = None
-    older: Mapping[str, Field] = field(default_factory=dict)
+    children: Mapping[str, SchemaField] = field(default_factory=dict)
+    item: SchemaField | None = None
+    older: Mapping[str, SchemaField] = field(default_factory=dict)
 
     @property
     def required(self) -> bool:
@@ -101,12 +94,12 @@ class Field:
 
 
 @cache
-def root() -> Field:
+def root() -> SchemaField:
     """Return the whole document as a field."""
     return _model_field("", RunConfig, (RunConfig.__doc__ or "").partition("\n\n")[0], None)
 
 
-def all_fields(start: Field | None = None) -> Iterator[Field]:
+def all_fields(start: SchemaField | None = None) -> Iterator[SchemaField]:
     """Yield every field in the order of the reference, parents first."""
     parent = start or root()
     for child in parent.children.values():
@@ -114,7 +107,7 @@ def all_fields(start: Field | None = None) -> Iterator[Field]:
         yield from all_fields(child.item or child)
 
 
-def find_field(path: FieldPath) -> tuple[Field, FieldPath]:
+def find_field(path: FieldPath) -> tuple[SchemaField, FieldPath]:
     """Return the field at *path* and the path with list positions as numbers.
 
     :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
@@ -130,13 +123,34 @@ def find_field(path: FieldPath) -> tuple[Field, FieldPath]:
     return current, tuple(clean)
 
 
-def named_field(text: str) -> Field:
-    """Return the field that a person means; positions in lists may be left out (``permissions.level``).
+def named_field(text: str) -> SchemaField:
+    """Return the field that a person means.
+
+    Positions in lists may be left out (``permissions.level``), and so may the parts around a field whose name
+    no other has (``accelerator_type``).
 
     :raises ConfigError: when the schema has no such field; the error lists what there is beside it.
     """
-    current = root()
     path = parse_path(text)
+    try:
+        return _walk(path)
+    except ConfigError:
+        if len(path) > 1:
+            raise
+        named = [item for item in all_fields() if item.path.rpartition(".")[2] == path[0]]
+        if len(named) == 1:
+            return named[0]
+        names = sorted({item.path.rpartition(".")[2] for item in all_fields()} - set(root().children))
+        close = nearest(str(path[0]), names)
+        meant = named or [item for item in all_fields() if item.path.rpartition(".")[2] == close]
+        if not meant or older_names("").get(str(path[0])) or nearest(str(path[0]), list(root().children)):
+            raise
+    listed = " or ".join(item.path.replace("[]", "") for item in meant)
+    raise ConfigError([FieldError(text, "is not a field of the top level", f"Did you mean {listed}?")])
+
+
+def _walk(path: FieldPath) -> SchemaField:
+    current = root()
     for part in path:
         if isinstance(part, int) or part.isdecimal() or current.kind == "free":
             continue
@@ -144,7 +158,7 @@ def named_field(text: str) -> Field:
     return current
 
 
-def _step(current: Field, part: str | int, path: FieldPath) -> tuple[Field, str | int]:
+def _step(current: SchemaField, part: str | int, path: FieldPath) -> tuple[SchemaField, str | int]:
     if current.item is not None:
         if isinstance(part, int) or part.isdecimal():
             return current.item, int(part)
@@ -162,9 +176,9 @@ def _step(current: Field, part: str | int, path: FieldPath) -> tuple[Field, str 
             f"Address {current.path} itself",
         )
         raise ConfigError([FieldError(path_text(path), message, hint)])
-    retired: Mapping[str, str] = getattr(current.model, "retired", {})
-    if part in retired:
-        raise ConfigError([FieldError(path_text(path), "is not a field any more", retired[str(part)])])
+    gone = older_names(current.path).get(str(part))
+    if gone is not None:
+        raise ConfigError([FieldError(path_text(path), "is not a field any more", gone.advice)])
     names = sorted(current.children)
     close = nearest(str(part), names)
     where = current.path or "the document"
@@ -172,34 +186,38 @@ def _step(current: Field, part: str | int, path: FieldPath) -> tuple[Field, str 
     raise ConfigError([FieldError(path_text(path), f"{where} has no field {part!r}", hint)])
 
 
-def _model_field(path: str, model: type[BaseModel], doc: str, info: FieldInfo | None) -> Field:
+def _model_field(path: str, model: type[BaseModel], doc: str, info: FieldInfo | None) -> SchemaField:
     docs = field_docs(model)
     children = {
         name: _field(f"{path}.{name}" if path else name, item.annotation, docs.get(name, ""), item)
         for name, item in model.model_fields.items()
     }
-    older = {name: Field(f"{path}.{name}", "text", text) for name, text in _OLDER.get(path, {}).items()}
-    if path == "code_source":
-        older["snapshot"] = Field(f"{path}.snapshot", "mapping", _WRAPPED, children={**older, **children})
-    return Field(path, "mapping", doc, info, model, children, older=older)
+    older = {
+        name: SchemaField(row.path, "text", f"An older form. {row.advice}.")
+        for name, row in older_names(path).items()
+        if row.accepted is not None and name not in children
+    }
+    if "snapshot" in older:
+        older["snapshot"] = replace(older["snapshot"], kind="mapping", children={**older, **children})
+    return SchemaField(path, "mapping", doc, info, model, children, older=older)
 
 
-def _field(path: str, annotation: Any, doc: str, info: FieldInfo | None) -> Field:
-    kind = _bare(annotation)
+def _field(path: str, annotation: Any, doc: str, info: FieldInfo | None) -> SchemaField:
+    kind = _without_marks(annotation)
     origin = get_origin(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return _model_field(path, kind, doc, info)
     if origin is tuple:
-        return Field(path, "list", doc, info, item=_field(f"{path}[]", get_args(kind)[0], "", None))
+        return SchemaField(path, "list", doc, info, item=_field(f"{path}[]", get_args(kind)[0], "", None))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return Field(path, "free", doc, info)
-    return Field(path, "number" if kind is int else "text", doc, info)
+        return SchemaField(path, "free", doc, info)
+    return SchemaField(path, "number" if kind is int else "text", doc, info)
 
 
-def _bare(annotation: Any) -> Any:
+def _without_marks(annotation: Any) -> Any:
     """Return an annotation without ``Annotated`` and ``| None``."""
     if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
+        return _without_marks(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return _bare(next(item for item in get_args(annotation) if item is not type(None)))
+        return _without_marks(next(item for item in get_args(annotation) if item is not type(None)))
     return annotation
