@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
-__all__ = ["Launch", "ask", "launch", "prepare"]
+__all__ = ["Launch", "ask", "launch", "prepare", "send_files", "submit"]
 
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
@@ -108,10 +108,37 @@ def launch(
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    ready = client.run(_uploaded(client.calls, config, token, base_dir, owner))
+    return submit(client, send_files(client, config, token=token, base_dir=base_dir, owner=owner), created)
+
+
+def send_files(
+    client: SyncClient,
+    config: RunConfig,
+    *,
+    token: str,
+    base_dir: Path | None = None,
+    owner: Mapping[str, Any] | None = None,
+) -> Launch:
+    """Upload what a run needs, and return the launch that only has to be submitted; parameters as for :func:`launch`.
+
+    :raises ConfigError: when the workspace refuses the configuration.
+    :raises SnapshotError: when the code cannot be packed.
+    :raises ApiError: when a request fails for good; a file that cannot be written is named.
+    """
+    return client.run(_uploaded(client.calls, config, token, base_dir, owner))
+
+
+def submit(client: SyncClient, ready: Launch, created: Callable[[int], None] = lambda _: None) -> int:
+    """Submit a launch whose files are there, and return the run's id.
+
+    :param client: the workspace.
+    :param ready: the launch.
+    :param created: called with the run's id as soon as it is known, before permissions on it are granted.
+    :raises ApiError: when the workspace does not take it.
+    """
     run_id = client.perform(calls.submit_run(ready.body)).run_id
     created(run_id)
-    grant(client, config.permissions, run_id)
+    grant(client, ready.config.permissions, run_id)
     return run_id
 
 
