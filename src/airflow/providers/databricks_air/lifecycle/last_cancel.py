@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow.providers.databricks_air.api.http.calls import cancel_run
+from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 
@@ -35,11 +35,16 @@ class _Given:
 
     host: str
     given: Mapping[str, str] = field(repr=False)
-    is_instant: bool = True
     home: str = ""
+    origin: str = ""
+    agent: str = ""
 
-    def headers(self) -> Mapping[str, str]:
+    async def headers(self, limit: float = 0.0) -> Mapping[str, str]:
         """Return the headers of the next request."""
+        return self.given
+
+    def headers_soon(self, limit: float) -> Mapping[str, str]:
+        """Return the same."""
         return self.given
 
 
@@ -47,10 +52,13 @@ def main() -> int:
     """Ask for the end of the run in the order until the workspace takes it; 1 when it never does."""
     order = json.loads(sys.stdin.read())
     client = SyncClient(_Given(order["host"], order["headers"]))
+    run_id: int | None = order["run_id"]
     end = time.monotonic() + order["seconds"]
     while time.monotonic() < end:
         try:
-            client.perform(cancel_run(order["run_id"]).once(timeout=20.0))
+            if run_id is None:
+                run_id = client.perform(submit_run(order["body"]).once()).run_id
+            client.perform(cancel_run(run_id).once(timeout=20.0))
         except NotFoundError:
             return 0
         except ApiError:
