@@ -37,7 +37,7 @@ WATCHED_ON = Outcome("Stays alive. The watch goes on where it was; the task need
 CANCELLED = Outcome("Is cancelled.", task="failed", ended="all", result=False)
 REPLACED = Outcome("Is cancelled; a fresh one is started.", runs=2, ended="older", tries=2)
 FRESH = Outcome("The old run has ended; a fresh one is started.", runs=2, tries=2)
-ORPHANS = "``airflow databricks-air orphans --cancel`` lists and ends it"
+ORPHANS = ":ref:`orphans <orphans>` lists and ends it"
 
 # The acts, as (key, words), and what becomes of a run that is alive and of one that has ended.
 ACTS = (
