@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.errors import NotFoundError
+from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
 from airflow.providers.databricks_air.api.launch.permissions import grant
@@ -212,8 +212,20 @@ async def _experiment_directory(client: AsyncClient, path: str | None) -> None:
     try:
         kind = (await client.perform(calls.get_status(path))).get("object_type")
     except NotFoundError:
-        await storage.make_directory(client, path)
+        await _new_experiment_directory(client, path)
         return
     if kind != "DIRECTORY":
         what = f"{path!r} is a {kind}, not a directory"
         raise ConfigError([FieldError("mlflow_experiment_directory", what, "Name another path")])
+
+
+async def _new_experiment_directory(client: AsyncClient, path: str) -> None:
+    try:
+        await storage.make_directory(client, path)
+    except ApiError as error:
+        if "is protected" not in str(error):
+            raise
+        # "Folder Users is protected": the home of a user that does not exist, or /Workspace/Users itself.
+        hint = "Write a directory below your home, /Workspace/Users/<your name>/…, or below /Workspace/Shared"
+        what = f"{path!r} cannot be made: {error}"
+        raise ConfigError([FieldError("mlflow_experiment_directory", what, hint)]) from None
