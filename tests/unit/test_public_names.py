@@ -42,7 +42,7 @@ PUBLIC = {
     },
     "hooks.air": {"AirRuntimeHook"},
     "links.air": {"AirRunLink"},
-    "operators.air": {"AirCancelRunOperator", "AirRunOperator"},
+    "operators.air": {"AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"},
     "run": {"AirError", "ConfigError", "FieldError", "RunConfig", "SnapshotError", "load_run_config"},
     "sensors.air": {"AirRunSensor"},
     "triggers.air": {"AirRunTrigger"},

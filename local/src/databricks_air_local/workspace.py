@@ -25,6 +25,7 @@ from databricks_air_local.api.access import admit, refuse_expired
 from databricks_air_local.api.artifacts import ArtifactFiles
 from databricks_air_local.api.control import Control
 from databricks_air_local.api.control_runs import RunControl
+from databricks_air_local.api.definitions import JobDefinitions
 from databricks_air_local.api.images import Images
 from databricks_air_local.api.jobs import Jobs
 from databricks_air_local.api.logs import Logs
@@ -35,6 +36,7 @@ from databricks_air_local.api.permissions import Permissions
 from databricks_air_local.api.policies import Policies
 from databricks_air_local.api.pools import Pools
 from databricks_air_local.api.scim import Scim
+from databricks_air_local.api.telemetry import Telemetry
 from databricks_air_local.api.validate import ConfigCheck
 from databricks_air_local.api.volumes import VolumeFiles
 from databricks_air_local.api.workspace_files import WorkspaceFiles
@@ -118,6 +120,8 @@ class Workspace:
             volumes,
             PartUploads(volumes, self.store, self.sealer, spool),
             Jobs(runs, self.lifecycle, self.script.behaviours, self.files, clock, site),
+            JobDefinitions(self.store, clock, site),
+            Telemetry(),
             Logs(runs, self.records.streams, clock),
             Tracking(self.mlflow, clock),
             ArtifactFiles(self.mlflow, self.records.artifacts, self.sealer, spool),

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from tests.story.airflow_cluster.client import FINISHED, AirflowClient, TaskKey, TaskView
+from tests.story.airflow_cluster.client import FINISHED, AirflowClient, ApiRefusedError, TaskKey, TaskView
 from tests.story.airflow_cluster.cluster import AirflowCluster
 from tests.story.airflow_cluster.component import Component, send
 from tests.story.airflow_cluster.settings import (
@@ -35,6 +35,7 @@ __all__ = [
     "HEARTBEAT_TIMEOUT",
     "AirflowClient",
     "AirflowCluster",
+    "ApiRefusedError",
     "Component",
     "Settings",
     "TaskKey",

@@ -69,7 +69,8 @@ class Outcome:
     :param most: how many at most; None for as many as at least.
     :param ended: which runs somebody asks the workspace to end: none, all but the newest, or all.
     :param result: whether the task's XCom holds the result of the newest run; None where either is right.
-    :param tries: how many tries the task has had in the end.
+    :param tries: how many tries the task has had in the end, at least.
+    :param most_tries: how many at most; None for as many as at least.
     :param gap: why a run may be left alive.
     :param within: seconds from the run's end to the task's end.
     """
@@ -81,6 +82,7 @@ class Outcome:
     ended: Which = "none"
     result: bool | None = True
     tries: int = 1
+    most_tries: int | None = None
     gap: Gap | None = None
     within: float = 120.0
 
@@ -98,6 +100,7 @@ class Cause:
     :param trials: how often it is tried in each mode.
     :param shape: the Dag that it is tried with, see ``dags.py``.
     :param shared: hurts the whole Airflow, so that its trials go through it together.
+    :param patience: seconds that Airflow may take until it tries the task again.
     :param executors: the executors that it can happen with.
     :param story: numbers of the trials that ``make test`` makes, too.
     """
@@ -111,6 +114,7 @@ class Cause:
     trials: int = 10
     shape: str = "plain"
     shared: bool = False
+    patience: float = 150.0
     executors: tuple[Executor, ...] = EXECUTORS
     story: tuple[int, ...] = ()
 

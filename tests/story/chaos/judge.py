@@ -30,7 +30,7 @@ class Observed:
     :param alive: runs alive when the trial had settled, before anything was released.
     :param unfollowed: of those, the ones that nobody asked for and nobody had asked to end.
     :param left: runs alive when everything was over and nobody was to be waited for any more.
-    :param cancels: runs that somebody asked to end, and was heard.
+    :param cancels: runs that ended because somebody asked for that.
     :param task: final state of the task, or of all mapped ones together.
     :param tries: the task's last try.
     :param results: task instances whose XCom holds the result of their newest run.
@@ -92,7 +92,7 @@ def judge(seen: Observed, expected: Outcome, mapped: int = 1) -> Verdict:
     return Verdict(
         duplicates=max(0, surplus, beside),
         orphans=unowned - gap,
-        extra_tries=max(0, seen.tries - expected.tries),
+        extra_tries=max(0, seen.tries - (expected.most_tries or expected.tries)),
         gap=gap,
         wrong=[sentence for sentence in found if sentence],
     )

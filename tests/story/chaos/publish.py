@@ -12,12 +12,12 @@
 # under the License.
 """Writes the tables of ``docs/reliability.rst``: what must happen, and what happened in the trials.
 
-``python -m tests.story.chaos.publish``                    writes the tables again
-``python -m tests.story.chaos.publish PASS.json [...]``    keeps the records of new passes first
+Without arguments it writes the tables again; with the records of new passes it keeps those first.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -53,7 +53,13 @@ def trials(document: dict[str, Any]) -> str:
     :param document: the content of ``records.json``.
     """
     lines = document["cells"]
-    parts = [NOTICE, _made(document), _summary(lines)]
+    parts = [
+        NOTICE,
+        _made(document),
+        _summary(lines),
+        _before(document["before"]),
+        _not_tried(document["missing"]),
+    ]
     titles = {row.key: row for row in CAUSES}
     for group in GROUPS:
         mine = [one for one in lines if titles[one["cause"]].group == group]
@@ -108,7 +114,7 @@ def _made(document: dict[str, Any]) -> str:
 
 def _summary(lines: list[dict[str, Any]]) -> str:
     """Return one sentence for each promise, with what so many trials exclude."""
-    total = {name: sum(one[name] for one in lines) for name in COUNTS}
+    total = _totals(lines)
     said = [f"**{total['trials']} trials** count; {total['thrown']} more were thrown away.\n"]
     words = {
         "duplicates": "a duplicate",
@@ -125,6 +131,32 @@ def _summary(lines: list[dict[str, Any]]) -> str:
         )
         said.append(f"- {bad} of {total['trials']} trials had {word}{excludes}.")
     return "\n".join(said) + "\n\n"
+
+
+def _totals(lines: list[dict[str, Any]]) -> dict[str, int]:
+    return {name: sum(one[name] for one in lines) for name in COUNTS}
+
+
+def _before(before: dict[str, Any] | None) -> str:
+    """Return what the same runner found in earlier code: a runner that finds nothing proves nothing."""
+    if before is None:
+        return ""
+    total = before["totals"]
+    found = f"{total['duplicates']} duplicates, {total['orphans']} orphans, {total['wrong']} wrong outcomes"
+    return (
+        f"The same runner found {found} and {total['extra_tries']} extra tries in {total['trials']} trials of "
+        f"earlier code (commit ``{before['commit'][:12]}``).\n\n"
+    )
+
+
+def _not_tried(missing: list[str]) -> str:
+    if not missing:
+        return ""
+    titles = [row.title for row in CAUSES if row.key in missing]
+    words = "\n".join(f"- ... {title}" for title in titles)
+    return f"Rows of the tables above that this pass did not get to: {len(missing)}.\n\n" + _folded(
+        "Which", words + "\n"
+    )
 
 
 def _line(one: dict[str, Any], title: str) -> list[str]:
@@ -147,7 +179,7 @@ def _folded(title: str, table: str) -> str:
 
 
 def _words(lines: list[dict[str, Any]]) -> str:
-    total = {name: sum(one[name] for one in lines) for name in COUNTS}
+    total = _totals(lines)
     names = ("duplicates", "orphans", "wrong", "extra_tries")
     return f"{total['trials']} trials, " + " / ".join(str(total[name]) for name in names)
 
@@ -186,11 +218,20 @@ def _table(rows: list[list[str]], widths: Iterable[int]) -> str:
 
 def main() -> None:
     """Write the tables; with arguments, keep those records first."""
+    parser = argparse.ArgumentParser(prog="python -m tests.story.chaos.publish", description=__doc__)
+    parser.add_argument("passes", nargs="*", type=Path, help="what --records wrote, of one commit")
+    parser.add_argument("--before", nargs="*", type=Path, default=[], help="the same of an earlier commit")
+    args = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
     (DOCS / "what-happens.inc").write_text(what_happens())
-    documents = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    if documents:
-        RECORDS.write_text(json.dumps(keep(documents), indent=1) + "\n")
+    if args.passes:
+        old = json.loads(RECORDS.read_text()).get("before") if RECORDS.exists() else None
+        before = [json.loads(path.read_text()) for path in args.before]
+        kept = keep(json.loads(path.read_text()) for path in args.passes)
+        kept["before"] = (
+            {"commit": before[0]["commit"], "totals": _totals(keep(before)["cells"])} if before else old
+        )
+        RECORDS.write_text(json.dumps(kept, indent=1) + "\n")
     if RECORDS.exists():
         (DOCS / "trials.inc").write_text(trials(json.loads(RECORDS.read_text())))
 

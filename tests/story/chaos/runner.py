@@ -39,6 +39,8 @@ __all__ = ["LEG", "Chaos", "Ground", "Planned", "chaos"]
 
 # Tasks that wait for each other's processes take half of the tasks that may run side by side.
 CROWDS = 2
+# More runs of one connection are looked up in lists, and the journal no longer says who asks for which.
+MOST_IN_A_SLOT = 2
 LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
 
 
@@ -99,7 +101,10 @@ class Chaos:
             with ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots)) as pool:
                 yield from pool.map(self._solo, jobs)
         for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
-            yield from self._shared([p for p in planned if p.cause.key == key])
+            shared = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
+            size = MOST_IN_A_SLOT * len(self.slots)
+            for start in range(0, len(shared), size):
+                yield from self._shared(shared[start : start + size])
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -120,12 +125,11 @@ class Chaos:
         finally:
             self._free.put(slot)
 
-    def _shared(self, planned: list[Planned]) -> list[dict[str, Any]]:
-        """Let all trials of a cause wait, hurt Airflow once, and let them end."""
-        disturbance = DISTURBANCES[planned[0].cause.key]
+    def _shared(self, jobs: list[tuple[Planned, int]]) -> list[dict[str, Any]]:
+        """Let trials of a cause wait, hurt Airflow once, and let them end."""
+        disturbance = DISTURBANCES[jobs[0][0].cause.key]
         for slot in self.slots:
             slot.reset()
-        jobs = [(one, number) for one in planned for number in one.numbers]
         trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
         disturbance.before(self.airflow, trials)
         with ThreadPoolExecutor(len(trials)) as pool:

@@ -77,6 +77,8 @@ def test_what_ends_a_worker_decides_over_the_run(
         (Seen("deferred"), (2, 9), "rerun", True),
         (Seen("deferred", 2), (1, 5), "rerun", None),
         (Seen("deferred"), (2, 5), "rerun", False),
+        (Seen("deferred"), (1, 9), "rerun", True),
+        (Seen("running"), (1, 9), "rerun", True),
         (Seen("running"), None, "adopt", False),
         (Seen("failed"), (1, 5), "adopt", True),
     ],

@@ -85,8 +85,8 @@ class Images:
         return {"image": image}
 
     def get(self, request: Request) -> dict[str, Any]:
-        """``GET /api/2.0/ai-compute-manager/images:get``."""
-        return {"image": self._image(request)}
+        """``GET /api/2.0/ai-compute-manager/images:get``: the registration itself, as both clients read it."""
+        return self._image(request)
 
     def list_images(self, _request: Request) -> dict[str, Any]:
         """``GET /api/2.0/ai-compute-manager/images``."""

@@ -14,16 +14,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.http.exchange import route
-from databricks_air_local.http.refusals import malformed, refuse
+from databricks_air_local.http.refusals import malformed, missing, refuse
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from databricks_air_local.engine.streams import Streams
+    from databricks_air_local.engine.streams import Record, Streams
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.state.clock import Clock
     from databricks_air_local.state.runs import Run, Runs
@@ -33,12 +34,14 @@ __all__ = ["Logs"]
 _DEFAULT_PAGE = 1000
 _LARGEST_PAGE = 10_000
 _NO_END = 2**62
+#: Records that are read before other requests have their turn.
+_STEP = 500
 
 
 def _attempt_number(run: Run, request: Request) -> int:
     number = request.number("ref.attempt_number", run.last.number)
-    if number < 0:
-        raise refuse(f"attempt_number must not be negative, got {number}")
+    if not 0 <= number < len(run.attempts):
+        raise missing(f"Run {run.run_id} has no attempt {number}")
     return number
 
 
@@ -62,13 +65,13 @@ class Logs:
             route("GET", "/api/2.0/ai-training/workflows/by-run-id/{run_id}/logs", self.read_logs),
         ]
 
-    def read_logs(self, request: Request) -> dict[str, Any]:
+    async def read_logs(self, request: Request) -> dict[str, Any]:
         """``GET /api/2.0/ai-training/workflows/by-run-id/{job_run_id}/logs``."""
         run = self._runs.find(request.params["run_id"])
         attempt = _attempt_number(run, request)
         node = request.number("filter.node_index", 0)
         if not 0 <= node < run.nodes:
-            raise refuse(f"node_index {node} is out of range: the run has {run.nodes} nodes")
+            raise missing(f"node_index {node} is out of range: the run has {run.nodes} nodes")
         ascending = request.flag("ascending", True)
         size = request.number("page_size", _DEFAULT_PAGE)
         if size < 1:
@@ -77,18 +80,13 @@ class Logs:
         since = request.number("from", 0) * 10**9
         until = (request.number("to", _NO_END // 10**9 - 1) + 1) * 10**9
         token = request.text("page_token", "")
-        found = list(
-            islice(
-                stream.select(
-                    since,
-                    until,
-                    ascending=ascending,
-                    start=_position(token) if token else None,
-                    now=self._clock.now(),
-                ),
-                min(size, _LARGEST_PAGE) + 1,
-            )
-        )
+        start = _position(token) if token else None
+        chosen = stream.select(since, until, ascending=ascending, start=start, now=self._clock.now())
+        found: list[Record] = []
+        for record in islice(chosen, min(size, _LARGEST_PAGE) + 1):
+            found.append(record)
+            if len(found) % _STEP == 0:
+                await asyncio.sleep(0)
         answer: dict[str, Any] = {"log_records": []}
         if len(found) > min(size, _LARGEST_PAGE):
             answer["next_page_token"] = f"p{found.pop().position}"

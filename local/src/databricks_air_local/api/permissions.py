@@ -87,7 +87,7 @@ class Permissions:
             raise refuse(f"'{kind[:40]}' is not one of {', '.join(_LEVELS)}")
         if kind == "experiments":
             self._mlflow.experiment(name)
-        elif not any(str(run.job_id) == name for run in self._runs):
+        elif not any(str(run.job_id) == name for run in self._runs) and not self._store.get("jobs", name):
             raise missing(f"Job {name[:40]} does not exist.")
         return kind, f"{kind}/{name}"
 

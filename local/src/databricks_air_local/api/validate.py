@@ -14,12 +14,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.http.exchange import route
-from databricks_air_local.http.refusals import malformed
+from databricks_air_local.http.refusals import Refusal, integer, malformed
+from databricks_air_local.state.runs import GPUS_PER_NODE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiohttp import web
 
     from databricks_air_local.http.exchange import Request
@@ -28,22 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["ConfigCheck"]
 
 
-def check_config_errors(errors: object) -> list[dict[str, str]]:
-    """Return what config:validate shall answer.
-
-    :raises ValueError: when it is not a list of mappings with ``path``, ``message`` and ``code``.
-    """
-    if not isinstance(errors, list):
-        raise ValueError(f"config_errors: {errors!r} must be a list")
-    for item in errors:
-        known = isinstance(item, dict) and set(item) <= {"path", "message", "code"}
-        if not known or not all(isinstance(value, str) for value in item.values()):
-            raise ValueError(f"config_errors: {item!r} must be a mapping of path, message and code to text")
-    return errors
+_MOST_ACCELERATORS = 1024
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ConfigCheck:
-    """Nothing to complain about, or what a test said."""
+    """Says what is wrong with values, and what a test said."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -55,14 +49,43 @@ class ConfigCheck:
         ]
 
     def validate(self, request: Request) -> dict[str, Any]:
-        """``POST /api/2.0/ai-training/config:validate``: nothing to complain about, or what a test said."""
+        """``POST /api/2.0/ai-training/config:validate``: what it finds, and what a test said."""
         body = request.json()
         for name, value in body.items():
             if name not in {"task", "run_options", "environment"}:
-                shown = name[:100]
-                raise malformed(
-                    f"Cannot find field: {shown} in message databricks.aicomputemanager.ValidateConfigRequest"
-                )
+                message = "databricks.aicomputemanager.ValidateConfigRequest"
+                # Clients look for these very words.
+                words = f"Cannot find field: {name[:100]} in message {message}"
+                raise Refusal(400, "MALFORMED_REQUEST", words)
             if not isinstance(value, dict):
                 raise malformed(f"{name} must be an object")
-        return {"errors": self._script.config_errors} if self._script.config_errors else {}
+        errors = [*_counts(body.get("task", {})), *_names(body.get("run_options", {}))]
+        errors += self._script.config_errors
+        return {"errors": errors} if errors else {}
+
+
+def _counts(task: dict[str, Any]) -> Iterator[dict[str, str]]:
+    deployments = task.get("deployments")
+    for number, deployment in enumerate(deployments if isinstance(deployments, list) else []):
+        compute = deployment.get("compute") if isinstance(deployment, dict) else None
+        if not isinstance(compute, dict) or "accelerator_count" not in compute:
+            continue
+        path = f"deployments[{number}].compute.accelerator_count"
+        count = integer(compute["accelerator_count"], path)
+        each = GPUS_PER_NODE.get(str(compute.get("accelerator_type")), 1)
+        if not 0 < count <= _MOST_ACCELERATORS:
+            message = f"must be between 1 and {_MOST_ACCELERATORS}, got {count}"
+            yield {"path": path, "message": message, "code": "OUT_OF_RANGE"}
+        elif count % each:
+            message = f"must be a multiple of {each}, got {count}"
+            yield {"path": path, "message": message, "code": "COUNT_NOT_MULTIPLE"}
+
+
+def _names(options: dict[str, Any]) -> Iterator[dict[str, str]]:
+    for field in ("env_variables", "secrets"):
+        names = options.get(field)
+        for name in names if isinstance(names, dict) else ():
+            if not _NAME.fullmatch(name):
+                message = "may hold only letters, digits and _, and begins with no digit"
+                path = f"{field}[{name[:100]}]"
+                yield {"path": path, "message": message, "code": "DISALLOWED_CHARACTERS"}

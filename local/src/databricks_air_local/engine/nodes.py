@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.03
 _QUIET = 0.005
+#: Pieces of output that are taken from one node before the next one has its turn.
+_MOST_READS = 64
 _MOST_PAUSES = 5
 _LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
 _SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
@@ -209,7 +211,10 @@ class Nodes:
     async def _tick(self) -> None:
         while self._live:
             for node in list(self._live):
-                self._look(node)
+                for _ in range(_MOST_READS):
+                    if not self._look(node):
+                        break
+                    await asyncio.sleep(0)  # requests go on between two pieces of a long output
             if self._ended:
                 await self._sweep()
             await asyncio.sleep(_TICK)
@@ -222,7 +227,8 @@ class Nodes:
         for node, status in ended:
             node.ended.set_result(status)
 
-    def _look(self, node: _Node) -> None:
+    def _look(self, node: _Node) -> bool:
+        """Take what a node printed, and note its end; return whether there may be more of it."""
         status = node.process.poll()
         lines = node.process.read_lines(final=status is not None)
         if lines:
@@ -232,6 +238,7 @@ class Nodes:
             node.process.close()
             self._live.discard(node)
             self._ended.append((node, status))
+        return bool(lines)
 
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""

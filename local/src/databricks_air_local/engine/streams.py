@@ -15,15 +15,16 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from databricks_air_local.engine.log_index import LogIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from databricks_air_local.engine.log_index import Entry
     from databricks_air_local.script.log_faults import LogFaults
     from databricks_air_local.script.scenario import Script
     from databricks_air_local.state.clock import Clock
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Record", "Stream", "Streams"]
 
 _OPEN_STREAMS = 512
-_CHUNK_SIZE = 4 * 1024 * 1024
+#: Among so many records at the end of a file is the one that went furthest, whatever was disturbed.
+_LAST = 64
 
 
 class Record(NamedTuple):
@@ -49,16 +51,10 @@ class Record(NamedTuple):
     record_id: str
 
 
-@dataclass
-class _Chunk:
-    first: int
-    size: int = 0
-
-
 class Stream:
-    """An append-only file of records and an index of it in memory (16 bytes a line).
+    """An append-only file of records, with an index beside it: opening one reads no more than its end.
 
-    :param path: the file; read when it exists.
+    :param path: the file; gone on with when it exists.
     :param name: beginning of the record ids.
     """
 
@@ -66,64 +62,31 @@ class Stream:
         self._path = path
         self._name = name
         self._faults = faults
-        self._times = array("q")
-        self._offsets = array("q")
-        self._visible: dict[int, float] = {}
-        self._chunks: list[_Chunk] = []
-        self._end = 0
+        self._index = LogIndex(path)
         self.consumed = 0
-        self._newest = 0
         self._serial = 0
-        if path.exists():
-            self._load()
+        for _, line in self._lines(max(0, len(self._index) - _LAST), len(self._index)):
+            self._note(json.loads(line))
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self._times)
+        return len(self._index)
 
-    def _load(self) -> None:
-        with self._path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # the server died in the middle of this record; the raw output still has the line
-                record = json.loads(line)
-                self._note(record, len(line))
-        with self._path.open("ab") as file:
-            file.truncate(self._end)
-
-    def _note(self, record: dict[str, Any], size: int) -> None:
-        at, offset, serial = record["t"], record["o"], record["i"]
-        if "v" in record:
-            self._visible[len(self._times)] = record["v"]
-        self._times.append(at)
-        self._offsets.append(self._end)
-        self._end += size
-        self.consumed = max(self.consumed, offset)
-        self._newest = max(self._newest, at)
-        if serial >= self._serial:
-            self._serial = serial + 1
-        if "d" not in record:
-            self._note_text(len(record["b"].encode("utf-8", "replace")) + 1)
-
-    def _note_text(self, size: int) -> None:
-        if not self._chunks or self._chunks[-1].size >= _CHUNK_SIZE:
-            self._chunks.append(_Chunk(len(self._times) - 1))
-        self._chunks[-1].size += size
+    def _note(self, record: dict[str, Any]) -> None:
+        self.consumed = max(self.consumed, record["o"])
+        self._serial = max(self._serial, record["i"] + 1)
 
     def chunk_sizes(self) -> list[int]:
         """Return the bytes of each chunk: the text in pieces of about 4 MiB, cut between lines.
 
         Chunks only grow, and only the last one does: whatever is late comes last.
         """
-        return [chunk.size for chunk in self._chunks]
+        return [size for _, _, size in self._index.chunks()]
 
     def chunk(self, index: int) -> bytes:
         """Return the text of a chunk, all that arrived so far: a line that the endpoint shows late is in it."""
-        first = self._chunks[index].first
-        last = self._chunks[index + 1].first if index + 1 < len(self._chunks) else len(self._times)
-        with self._path.open("rb") as file:
-            file.seek(self._offsets[first])
-            records = [json.loads(file.readline()) for _ in range(first, last)]
+        first, last, _ = self._index.chunks()[index]
+        records = (json.loads(line) for _, line in self._lines(first, last))
         lines = (record["b"] + "\n" for record in records if "d" not in record)
         return "".join(lines).encode("utf-8", "replace")
 
@@ -134,9 +97,10 @@ class Stream:
         :param now: seconds since the epoch.
         """
         records: list[dict[str, Any]] = []
+        newest, at = self._index.newest, int(now * 1e9)
         for body, offset in lines:
-            self._newest = max(self._newest + 1, int(now * 1e9))
-            records.append({"t": self._newest, "b": body, "o": offset, "i": self._serial + len(records)})
+            newest = max(newest + 1, at)
+            records.append({"t": newest, "b": body, "o": offset, "i": self._serial + len(records)})
         self._write(self._disturb(records, now))
 
     def insert(self, body: str, at: float) -> None:
@@ -158,14 +122,10 @@ class Stream:
         return disturbed
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        if not records:
-            return
-        lines = [_encoded(record) for record in records]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.writelines(lines)
-        for record, line in zip(records, lines, strict=True):
-            self._note(record, len(line))
+        if records:
+            self._index.append([(record, _encoded(record)) for record in records])
+        for record in records:
+            self._note(record)
 
     def select(
         self, since: int, until: int, *, ascending: bool, start: int | None, now: float
@@ -177,23 +137,26 @@ class Stream:
         :param start: position to go on from; the end of the chosen direction when ``None``.
         :param now: seconds since the epoch, for records that are late.
         """
-        size = len(self._times)
-        if ascending:
-            positions = range(min(start or 0, size), size)
-        else:
-            positions = range(min(size - 1 if start is None else start, size - 1), -1, -1)
-        if not size:
+        last = len(self) - 1 if start is None else min(start, len(self) - 1)
+        for block in self._index.blocks(since, until, ascending=ascending):
+            first = max(block[0], start or 0) if ascending else block[0]
+            end = block[1] if ascending else min(block[1], last + 1)
+            found = [item for item in self._lines(first, end) if since <= item[0].time < until]
+            for entry, line in found if ascending else reversed(found):
+                record = json.loads(line)
+                if record.get("v", 0) <= now:
+                    name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
+                    yield Record(entry.position, record["t"], record["b"], name)
+
+    def _lines(self, first: int, end: int) -> Iterator[tuple[Entry, bytes]]:
+        """Return the entries of the index between two positions, each with its line of the file."""
+        entries = self._index.read(first, end)
+        if not entries:
             return
         with self._path.open("rb") as file:
-            for position in positions:
-                if not since <= self._times[position] < until or self._visible.get(position, 0) > now:
-                    continue
-                file.seek(self._offsets[position])
-                yield self._record(position, json.loads(file.readline()))
-
-    def _record(self, position: int, record: dict[str, Any]) -> Record:
-        name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
-        return Record(position, record["t"], record["b"], name)
+            file.seek(entries[0].offset)
+            for entry in entries:
+                yield entry, file.readline()
 
 
 def _encoded(record: dict[str, Any]) -> bytes:
@@ -217,6 +180,10 @@ class Streams:
         self._clock = clock
         self._script = script
         self._open: OrderedDict[tuple[int, int, int], Stream] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._open)
 
     def get(self, run_id: int, attempt: int, node: int) -> Stream:
         """Return the stream of one node of one attempt."""

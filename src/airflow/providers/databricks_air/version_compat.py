@@ -32,6 +32,7 @@ __all__ = [
     "Seen",
     "StateStore",
     "airflow_instance",
+    "ask_database",
     "ask_own_state",
     "async_connection",
     "clear_count",
@@ -44,6 +45,7 @@ __all__ = [
     "read_owner",
     "state_store",
     "write_own_xcom",
+    "xcom_of_database",
 ]
 
 _VERSION = Version(Version(_airflow_version).base_version)
@@ -167,7 +169,7 @@ def ask_own_state(ti: Any, row: int | None = None) -> Seen | None:
     :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
     :param row: id of the Dag run's row, if it is known: another one means that ours was deleted.
     """
-    return _ask_supervisor(ti) if AIRFLOW_V_3_0_PLUS else _ask_database(ti, row)
+    return _ask_supervisor(ti) if AIRFLOW_V_3_0_PLUS else ask_database(ti, row)
 
 
 def _ask_supervisor(ti: Any) -> Seen | None:
@@ -187,7 +189,12 @@ def _ask_supervisor(ti: Any) -> Seen | None:
     return Seen(None if value is None else str(getattr(value, "value", value)))
 
 
-def _ask_database(ti: Any, row: int | None) -> Seen | None:
+def ask_database(ti: Any, row: int | None = None) -> Seen | None:
+    """Ask Airflow's database for the state of a task instance, as Airflow 2's tasks and all commands may.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param row: id of the Dag run's row, if it is known: another one means that ours was deleted.
+    """
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
@@ -243,6 +250,22 @@ def read_own_xcom(ti: Any, key: str) -> Any:
     from airflow.providers.common.compat.sdk import XCom
 
     return XCom.get_one(key=key, **_own(ti))
+
+
+def xcom_of_database(ti: Any, key: str) -> Any:
+    """Return an XCom of a task instance from Airflow's database, as commands may.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    """
+    if not AIRFLOW_V_3_0_PLUS:
+        return read_own_xcom(ti, key)
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        row = session.query(XComModel).filter_by(key=key, **_own(ti)).one_or_none()
+        return None if row is None else XComModel.deserialize_value(row)
 
 
 def write_own_xcom(ti: Any, key: str, value: Any) -> None:

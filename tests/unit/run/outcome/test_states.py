@@ -125,6 +125,31 @@ def test_attempts_come_in_their_order() -> None:
     assert [attempt.number for attempt in run.attempts] == [0, 1, 2]
 
 
+def test_the_words_that_end_a_run_are_these() -> None:
+    """The words themselves, so that none can be taken out of the table unnoticed."""
+    words = ["TERMINATED", "SKIPPED", "INTERNAL_ERROR"]
+    assert [parse_run(body(word)).is_terminal for word in words] == [True, True, True]
+    going_on = ["PENDING", "QUEUED", "BLOCKED", "WAITING_FOR_RETRY", "RUNNING", "TERMINATING"]
+    assert not any(parse_run(body(word)).is_terminal for word in going_on)
+
+
+def test_a_run_with_a_result_does_not_wait() -> None:
+    """A result ends the wait for accelerators, whatever the life cycle still says."""
+    assert parse_run(body("QUEUED")).state.is_waiting
+    assert not parse_run(body("QUEUED", "CANCELED")).state.is_waiting
+
+
+def test_numbers_may_come_as_text() -> None:
+    """The service writes 64-bit numbers as JSON strings now and then."""
+    assert parse_run(body(start_time="1700000000000", job_id="-12")).start_time == 1_700_000_000_000
+
+
+def test_the_newer_form_of_the_state_suffices() -> None:
+    """Where the old field is absent, ``status.state`` is the state."""
+    run = parse_run({"run_id": 7, "status": {"state": "TERMINATED"}})
+    assert (run.state.life_cycle, run.is_terminal) == ("TERMINATED", True)
+
+
 @pytest.mark.parametrize(
     ("code", "word", "success"),
     [

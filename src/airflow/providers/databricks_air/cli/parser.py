@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "list": Command("List runs, newest first", f"{_PACKAGE}.cli.list"),
     "logs": Command("Print or download the log of a run", f"{_PACKAGE}.cli.logs"),
     "cancel": Command("End runs", f"{_PACKAGE}.cli.cancel"),
+    "orphans": Command("List, or end, the runs that no task follows any more", f"{_PACKAGE}.cli.orphans"),
     "register-image": Command("Register a Docker image for runs", f"{_PACKAGE}.cli.register_image"),
     "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
 }

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.calls import cancel_run
@@ -83,16 +84,26 @@ async def cancel_for_good(client: AsyncClient, run_id: int, logger: Any) -> bool
             return True
 
 
-def go_on_alone(credentials: Credentials, run_id: int) -> None:
+def go_on_alone(
+    credentials: Credentials, *, run_id: int | None, body: Mapping[str, Any] | None = None
+) -> None:
     """Let a process of its own go on asking: Airflow ends this one in a moment.
 
     It has a session of its own, so that no signal to this one's group reaches it, reads the credentials from a
     pipe, so that nobody sees them, and ends after the cancel, or after a quarter of an hour.
 
     :param credentials: the workspace and who asks.
-    :param run_id: id of the run.
+    :param run_id: id of the run; None while its submission has no answer.
+    :param body: the submission without an answer; sent again, its token gives the id of the run that it has made.
     """
-    order = {"host": credentials.host, "headers": dict(credentials.headers()), "run_id": run_id}
+    order = {
+        "host": credentials.host,
+        "headers": dict(credentials.headers()),
+        "run_id": run_id,
+        "body": body,
+        "seconds": PROMISE_SECONDS,
+    }
+    name = run_id or "whose submission has no answer yet"
     program = "airflow.providers.databricks_air.lifecycle.last_cancel"
     try:
         process = subprocess.Popen(
@@ -101,11 +112,13 @@ def go_on_alone(credentials: Credentials, run_id: int) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # Airflow 3 forbids its tasks the database, and would fail in a fresh process that sets it up.
+            env={**os.environ, "_AIRFLOW__AS_LIBRARY": "1"},
         )
         if process.stdin is not None:
-            process.stdin.write(json.dumps({**order, "seconds": PROMISE_SECONDS}).encode())
+            process.stdin.write(json.dumps(order).encode())
             process.stdin.close()
     except OSError as error:
-        log.error("Run %s: no process could be started that goes on asking for its end: %s", run_id, error)
+        log.error("Run %s: no process could be started that goes on asking for its end: %s", name, error)
     else:
-        log.warning("Run %s: process %s goes on asking for its end", run_id, process.pid)
+        log.warning("Run %s: process %s goes on asking for its end", name, process.pid)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow.providers.databricks_air.api.http.calls import cancel_run
+from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 
@@ -47,10 +47,13 @@ def main() -> int:
     """Ask for the end of the run in the order until the workspace takes it; 1 when it never does."""
     order = json.loads(sys.stdin.read())
     client = SyncClient(_Given(order["host"], order["headers"]))
+    run_id: int | None = order["run_id"]
     end = time.monotonic() + order["seconds"]
     while time.monotonic() < end:
         try:
-            client.perform(cancel_run(order["run_id"]).once(timeout=20.0))
+            if run_id is None:
+                run_id = client.perform(submit_run(order["body"]).once()).run_id
+            client.perform(cancel_run(run_id).once(timeout=20.0))
         except NotFoundError:
             return 0
         except ApiError:

@@ -44,6 +44,7 @@ def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) 
         "try_number": ti.try_number,
         "max_tries": ti.max_tries,
         "on_kill": policy.on_kill,
+        "on_clear": policy.on_clear,
         "waits": waits,
         "idempotency_token": token,
     }

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from airflow.providers.databricks_air.version_compat import StateStore
 
-__all__ = ["OWNER_KEY", "RUN_ID_KEY", "WATCH_KEY", "Memory", "Record", "TaskGoneError", "known_run"]
+__all__ = [
+    "OWNER_KEY",
+    "RUN_ID_KEY",
+    "WATCH_KEY",
+    "Memory",
+    "Record",
+    "TaskGoneError",
+    "is_of_earlier_try",
+    "known_run",
+]
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +184,19 @@ class Memory:
                     raise AirServiceError(f"Airflow's task state store does not answer: {error}") from None
                 time.sleep(STORE_PAUSE)
         raise AssertionError("the last try returns or raises")
+
+
+def is_of_earlier_try(context: Context) -> bool:
+    """Say whether the event that a try resumes with was meant for an earlier one.
+
+    A task that is cleared while it runs keeps what Airflow wants to resume it with: the next try begins where the
+    cleared one has begun, with its event.
+
+    :param context: of the running task.
+    """
+    ti: Any = context["ti"]
+    owner = ti.xcom_pull(task_ids=ti.task_id, key=OWNER_KEY, map_indexes=ti.map_index)
+    return isinstance(owner, list | tuple) and len(owner) == 2 and int(owner[0]) < ti.try_number
 
 
 def known_run(context: Context) -> int | None:

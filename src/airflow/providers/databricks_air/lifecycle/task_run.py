@@ -119,7 +119,7 @@ class TaskRun:
         :raises SnapshotError: when the code cannot be packed.
         :raises ApiError: when a request fails for good.
         """
-        from airflow.providers.databricks_air.api.launch.launch import launch
+        from airflow.providers.databricks_air.api.launch.launch import send_files, submit
 
         config, base_dir = self.read()
         self.check(config)
@@ -129,17 +129,15 @@ class TaskRun:
                 self.worker.created(run_id)
                 created(run_id)
 
-            note_for_people = owner_note(self.context, self.policy, token=token, waits=self.waits)
-            return self.worker.launch(
-                lambda: launch(
-                    self.hook.client,
-                    config,
-                    token=token,
-                    base_dir=base_dir,
-                    created=note,
-                    owner=note_for_people,
-                )
-            )
+            owner = owner_note(self.context, self.policy, token=token, waits=self.waits)
+
+            def go() -> int:
+                client = self.hook.client
+                ready = send_files(client, config, token=token, base_dir=base_dir, owner=owner)
+                self.worker.submitting(ready.body)
+                return submit(client, ready, note)
+
+            return self.worker.launch(go)
 
         token = self.token or config.idempotency_token
         run = self._finder.submit(start, token, fingerprint(config), self._dag_version)

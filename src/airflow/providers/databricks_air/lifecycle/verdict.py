@@ -100,10 +100,11 @@ def judge_trigger(
     """
     if seen is None:
         return Verdict(None, "Airflow does not answer, which is no user's act")
+    if owner is not None and owner[0] >= try_number and owner[1] != run_id:
+        # Of a newer attempt, or of the same one in a Dag run that was deleted and created again.
+        return Verdict(True, f"the task has another run, {owner[1]}")
     if owner is not None and owner[0] > try_number:
-        if owner[1] == run_id:
-            return Verdict(False, "a newer attempt has adopted the run")
-        return Verdict(True, "a newer attempt has a run of its own")
+        return Verdict(False, "a newer attempt has adopted the run")
     if seen.state in USER_STATES:
         return Verdict(True, f"the task instance was set to {seen.state}")
     if on_clear == "adopt":

@@ -22,7 +22,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,10 +36,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow.providers.databricks_air.api.http.client import SyncClient
-from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.cancel import ask_for_end, go_on_alone
-from airflow.providers.databricks_air.lifecycle.record import Memory, TaskGoneError, known_run
+from airflow.providers.databricks_air.lifecycle.record import RUN_ID_KEY, Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.lifecycle.verdict import USER_STATES, RunPolicy, Verdict, judge_worker
 from airflow.providers.databricks_air.run.errors import AirError
 from airflow.providers.databricks_air.version_compat import (
@@ -50,6 +50,7 @@ from airflow.providers.databricks_air.version_compat import (
     Seen,
     ask_own_state,
     dag_run_row,
+    read_own_xcom,
     state_store,
 )
 
@@ -94,6 +95,7 @@ class Worker:
         self._policy = policy
         self._memory = memory
         self._launching: Future[int] | None = None
+        self._submission: Mapping[str, Any] | None = None
         self._must_end = ""
         self._is_settled = False
 
@@ -135,6 +137,13 @@ class Worker:
         """
         self._launching = self._spawn(submit)
         return self._launching.result()
+
+    def submitting(self, body: Mapping[str, Any]) -> None:
+        """Take note of the submission, in the moment before it is sent: from now on there may be a run.
+
+        :param body: of ``runs/submit``, with its idempotency token.
+        """
+        self._submission = body
 
     def created(self, run_id: int) -> None:
         """Take note of the run, in the moment that its id is known; end it if the task was killed meanwhile."""
@@ -202,6 +211,9 @@ class Worker:
         """Decide and act; called in the main thread, between any two instructions of the task."""
         ends = time.monotonic() + KILL_SECONDS
         self.is_killed = True
+        if self._is_settled:
+            # Nothing to decide; and what is being told to Airflow just now must not break off in the middle.
+            return
         self.client.halt()
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
         seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
@@ -230,9 +242,10 @@ class Worker:
             return
         verdict = self._verdict_of(error)
         if isinstance(error, KeyboardInterrupt):
+            self.client.halt()
             self._must_end = verdict.why
             self._await_answer(time.monotonic() + ASK_SECONDS)
-        if self.run_id is None:
+        if self.run_id is None and not self._may_have_been_made:
             return
         if verdict.cancel and self._policy.on_kill == "cancel":
             self._cancel(verdict.why, LEAVE_SECONDS)
@@ -265,8 +278,8 @@ class Worker:
         """Ask for the state of this very task instance, which may have a successor of the same name.
 
         Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
-        is kept under the id of ours tells them apart; after a clear it would, too, so with ``on_clear="adopt"``
-        the name has to do.
+        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
+        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
         """
         seen = ask_own_state(self._ti, self._row)
         is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
@@ -274,8 +287,12 @@ class Worker:
             try:
                 self._memory.keep()
             except TaskGoneError:
-                return GONE
+                return seen if self._is_announced() else GONE
         return seen
+
+    def _is_announced(self) -> bool:
+        """Whether the task instance of our name still shows our run."""
+        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
@@ -298,10 +315,24 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - the launch ended without a run, or is still waiting
                 log.debug("No run from the interrupted launch: %r", error)
 
+    @property
+    def _may_have_been_made(self) -> bool:
+        """Whether a submission was sent whose answer nobody has heard."""
+        if self._submission is None or self._launching is None:
+            return False
+        if not self._launching.done():
+            return True
+        error = self._launching.exception()
+        last = error.__cause__ if isinstance(error, HaltedError) else error
+        return isinstance(last, ApiError) and last.status is None
+
     def _cancel(self, why: str, seconds: float) -> None:
         run_id = self.run_id
         if run_id is None:
-            log.info("There is no run to cancel (%s)", why)
+            if self._may_have_been_made:
+                go_on_alone(self.client.credentials, run_id=None, body=self._submission)
+            else:
+                log.info("There is no run to cancel (%s)", why)
             return
         # The interrupted code may be in the middle of a request on the other client.
         client = SyncClient(self.client.credentials)
@@ -318,7 +349,7 @@ class Worker:
     def _promise(self, run_id: int, why: str, error: AirError) -> None:
         """Leave the cancel to who is there after this process: one of its own, and the next try."""
         if isinstance(error, ApiError):
-            go_on_alone(self.client.credentials, run_id)
+            go_on_alone(self.client.credentials, run_id=run_id)
         if self._memory.lasts:
             ask_with_limit(lambda: self._memory.keep(must_end=why), ASK_SECONDS)
 

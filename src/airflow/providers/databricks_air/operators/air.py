@@ -27,7 +27,7 @@ from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan
 from airflow.providers.databricks_air.arguments import check_choice, check_positive
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource, render
-from airflow.providers.databricks_air.lifecycle.record import known_run
+from airflow.providers.databricks_air.lifecycle.record import is_of_earlier_try, known_run
 from airflow.providers.databricks_air.lifecycle.results import (
     ENDS_TASK,
     GAVE_UP,
@@ -42,6 +42,7 @@ from airflow.providers.databricks_air.lifecycle.waiting import LogChoice, follow
 from airflow.providers.databricks_air.lifecycle.worker import Worker
 from airflow.providers.databricks_air.links.air import AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
+from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
 from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
 from airflow.providers.databricks_air.run.outcome.result import run_result
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["AirCancelRunOperator", "AirRunOperator"]
+__all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
 
 # How often a trigger that was lost is replaced before the worker watches by itself.
 TRIGGERS_LOST = 3
@@ -179,6 +180,9 @@ class AirRunOperator(BaseOperator):
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
         """
         run_id = int(event["run_id"])
+        if is_of_earlier_try(context):
+            self.log.info("The task was cleared while run %s was handed back; beginning anew", run_id)
+            return self.execute(context)
         with self._in_charge(context, run_id) as task:
             nodes = event.get("log_nodes")
             return self._finish(task, self._ending_of(context, run_id, event), nodes)

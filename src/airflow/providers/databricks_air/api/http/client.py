@@ -75,7 +75,7 @@ class AsyncClient:
                 if wait is None:
                     raise
                 if self._halted.is_set():
-                    raise HaltedError(f"{call.label}: not sent again, the task is being ended") from None
+                    raise HaltedError(f"{call.label}: not sent again, the task is being ended") from error
                 log.warning("%s; trying again in %.1f s", error, wait)
                 await self._pause(wait)
 

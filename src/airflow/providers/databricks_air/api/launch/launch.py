@@ -36,13 +36,19 @@ from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_sn
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts, owner_file
 from airflow.providers.databricks_air.run.launch.identity import launch_directory
-from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
+from airflow.providers.databricks_air.run.launch.payload import (
+    DEFAULT_VERSION,
+    RUNTIME_IMAGE_VARIABLE,
+    submit_body,
+    validate_body,
+    version_of_image,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
-__all__ = ["Launch", "ask", "launch", "prepare"]
+__all__ = ["Launch", "ask", "launch", "prepare", "send_files", "submit"]
 
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
@@ -56,12 +62,14 @@ class Launch:
     :param token: the idempotency token.
     :param files: what the run needs, and where it goes.
     :param usage_policy_id: the id of the usage policy that the configuration names; None where it names none.
+    :param default_version: the version of the environment where the configuration names none.
     """
 
     config: RunConfig
     token: str
     files: Upload
     usage_policy_id: str | None = None
+    default_version: str = DEFAULT_VERSION
 
     @property
     def body(self) -> dict[str, Any]:
@@ -72,6 +80,7 @@ class Launch:
             token=self.token,
             code_source_path=self.files.snapshot_path,
             usage_policy_id=self.usage_policy_id,
+            default_version=self.default_version,
         )
 
 
@@ -99,10 +108,37 @@ def launch(
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    ready = client.run(_uploaded(client.calls, config, token, base_dir, owner))
+    return submit(client, send_files(client, config, token=token, base_dir=base_dir, owner=owner), created)
+
+
+def send_files(
+    client: SyncClient,
+    config: RunConfig,
+    *,
+    token: str,
+    base_dir: Path | None = None,
+    owner: Mapping[str, Any] | None = None,
+) -> Launch:
+    """Upload what a run needs, and return the launch that only has to be submitted; parameters as for :func:`launch`.
+
+    :raises ConfigError: when the workspace refuses the configuration.
+    :raises SnapshotError: when the code cannot be packed.
+    :raises ApiError: when a request fails for good; a file that cannot be written is named.
+    """
+    return client.run(_uploaded(client.calls, config, token, base_dir, owner))
+
+
+def submit(client: SyncClient, ready: Launch, created: Callable[[int], None] = lambda _: None) -> int:
+    """Submit a launch whose files are there, and return the run's id.
+
+    :param client: the workspace.
+    :param ready: the launch.
+    :param created: called with the run's id as soon as it is known, before permissions on it are granted.
+    :raises ApiError: when the workspace does not take it.
+    """
     run_id = client.perform(calls.submit_run(ready.body)).run_id
     created(run_id)
-    grant(client, config.permissions, run_id)
+    grant(client, ready.config.permissions, run_id)
     return run_id
 
 
@@ -144,7 +180,8 @@ async def prepare(
         snapshot,
         _snapshot_path(home, config, snapshot) if snapshot else None,
     )
-    return Launch(config, token, files)
+    version = version_of_image(os.environ.get(RUNTIME_IMAGE_VARIABLE, ""))
+    return Launch(config, token, files, default_version=version)
 
 
 async def ask(
@@ -197,7 +234,9 @@ async def _present_snapshot(client: AsyncClient, path: str | None) -> dict[str, 
 def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callable[[], Awaitable[None]]]:
     """Return what must have happened before the upload."""
     config, files = planned.config, planned.files
-    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
+    body = validate_body(
+        config, launch_dir=files.launch_dir, token=planned.token, default_version=planned.default_version
+    )
     return [
         partial(ask_server, client, body),
         partial(_experiment_directory, client, config.mlflow_experiment_directory),

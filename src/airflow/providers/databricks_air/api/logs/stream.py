@@ -34,6 +34,8 @@ SHORTEST_DELAY = 2.0
 DRAIN_DELAY = 1.0
 GROWTH = 1.5
 LATEST = 60.0
+QUIET_SHARE = 0.1
+MOST_QUIET = 4.0
 VERSION = 1
 
 LogCursor = dict[str, Any]
@@ -65,7 +67,8 @@ class LogStream:
     :param run_id: id of the run.
     :param nodes: ranks of the nodes to read. With more than one, every line says which one it is from.
     :param cursor: where to go on; None for the beginning. One that cannot be read counts as None.
-    :param longest_delay: seconds between two polls of a quiet log; below 1 also between those after its end.
+    :param longest_delay: seconds between two polls of a log that has been quiet for minutes, up to four times
+        that after hours; below 1 also between those after its end.
     :param now: returns epoch seconds.
     """
 
@@ -86,6 +89,7 @@ class LogStream:
         self._endpoint_refused = ""
         self._delay = min(SHORTEST_DELAY, self._longest_delay)
         self._drained = False
+        self._spoke_at = now()
         self._said: set[str] = set()
         if cursor:
             self._go_on(cursor)
@@ -180,8 +184,12 @@ class LogStream:
             self._delay = min(DRAIN_DELAY, self._longest_delay)
         elif came:
             self._delay = min(SHORTEST_DELAY, self._longest_delay)
+            self._spoke_at = self._now()
         else:
-            self._delay = min(max(self._delay, DRAIN_DELAY) * GROWTH, self._longest_delay)
+            # What has been quiet for an hour need not be read as often as what was quiet for a minute.
+            quiet = min(QUIET_SHARE * (self._now() - self._spoke_at), MOST_QUIET * self._longest_delay)
+            longest = max(self._longest_delay, quiet)
+            self._delay = min(max(self._delay, DRAIN_DELAY) * GROWTH, longest)
         self._delay = max([self._delay, *(feed.pause for feed in open_feeds)])
 
     def _nothing_at_all(self, run: Run) -> Iterable[LogLine]:

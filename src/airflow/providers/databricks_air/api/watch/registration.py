@@ -20,7 +20,7 @@ import time
 
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
-from airflow.providers.databricks_air.api.watch.pace import Pace, spread
+from airflow.providers.databricks_air.api.watch.pace import FIRST, Pace, spread
 from airflow.providers.databricks_air.api.watch.steps import Look
 from airflow.providers.databricks_air.run.outcome.states import Run
 
@@ -28,6 +28,8 @@ __all__ = ["CONFIRM", "Registration"]
 
 CONFIRM = 300.0
 """The longest time between two direct answers for a run, in seconds, whatever the lists say."""
+SOONEST = 0.25
+"""The share of the interval in which a cheap list is read."""
 FIRST_CONFIRM = 15.0
 """The shortest time until a run is asked for itself where a list says already that it is alive."""
 
@@ -98,6 +100,20 @@ class Registration:
         """
         self.due_at = now + spread(self.pace.delay(now))
         return self.due_at
+
+    def is_served(self, now: float, share: float) -> bool:
+        """Look again later, as a list has just shown the run; return False if that is how it is already.
+
+        :param now: epoch seconds.
+        :param share: what a look into the list costs, compared with what it may: while it is cheap, the list is
+            read more often than the interval asks for.
+        """
+        cheap = max(FIRST, self.pace.interval * max(SOONEST, share))
+        delay = min(self.pace.delay(now), cheap)
+        if self.due_at - now >= delay / 2:
+            return False
+        self.due_at = now + delay
+        return True
 
     def answered(self, run: Run, now: float) -> None:
         """Take a direct answer, and pass it on if it is news.

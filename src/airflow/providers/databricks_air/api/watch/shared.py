@@ -27,6 +27,7 @@ from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["SharedWatcher"]
 
+TRANSPORT = "airflow.providers.databricks_air.api.http.transport"
 Connect = Callable[[], Awaitable[Credentials]]
 
 
@@ -100,7 +101,7 @@ class SharedWatcher:
 
 async def _open(connect: Connect, measure: Measure | None) -> Watcher:
     # Half a second of reading files, in which no other trigger would get a turn.
-    await asyncio.to_thread(importlib.import_module, "aiohttp")
+    await asyncio.to_thread(importlib.import_module, TRANSPORT)
     client = AsyncClient(await connect())
     # Some ways to authenticate learn the address of the workspace only by asking.
     host = await asyncio.to_thread(lambda: client.credentials.host)

@@ -50,6 +50,8 @@ IDLE = 10.0
 AFTER_FAULT = 5.0
 LAG = 60.0
 """Seconds by which a list may be late."""
+LIST_SHARE = 20
+"""So many times less than asking each run at its interval does looking into the list cost at most."""
 TURN = 250
 """So many runs are gone through before the other triggers get a turn."""
 RENEWAL_GAP = 5.0
@@ -247,6 +249,7 @@ class Watcher:
     async def _compare(self, active: Active) -> None:
         """Take a list's word for the runs that are alive; ask for those that have left it."""
         asked: list[Registration] = []
+        share = LIST_SHARE * self._lists.cost / max(1, len(self._registered))
         for number, each in enumerate(list(self._registered)):
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
@@ -259,8 +262,7 @@ class Watcher:
                     asked.append(each)
             elif each.is_changed(word) or now >= each.confirm_at:
                 asked.append(each)
-            elif not each.needs_direct and each.due_at - now < each.pace.delay(now) / 2:
-                each.next_look(now)
+            elif not each.needs_direct and each.is_served(now, share):
                 self._put(each)
         await self._ask_each(asked, active)
 
