@@ -175,7 +175,7 @@ def test_service_principal(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AIRFLOW_CONN_PRINCIPAL", json.dumps(connection))
     client = AirRuntimeHook("principal").client
     assert launch(client, launcher.config(), token="principal") == launcher.air.runs()[-1]["run_id"]
-    assert client.credentials.headers()["X-Databricks-Workspace-Id"] == "4711"
+    assert client.run(client.credentials.headers())["X-Databricks-Workspace-Id"] == "4711"
 
 
 PERMISSIONS = [

@@ -283,6 +283,9 @@ class AirRunOperator(BaseOperator):
                 yield task
         except ENDS_TASK as error:
             raise task_error(error) from None
+        finally:
+            if self._worker is not None:
+                self._worker.client.close()
 
     def _check(self, config: RunConfig) -> None:
         """Check what is about the run and not in its configuration, before anything is paid for."""
