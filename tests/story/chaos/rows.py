@@ -95,7 +95,7 @@ def _acts() -> tuple[Cause, ...]:
             live if is_alive else ended,
             exceptions=_exceptions(act, moment, live),
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "waiting"), ("mark-failed", "waiting")} else (),
+            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "submit")} else (),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -162,6 +162,7 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
+        story=(0,),
     ),
     Cause(
         "missing-at-retry",
