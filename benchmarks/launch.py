@@ -94,7 +94,6 @@ def main() -> int:
     make_peer()
     with tempfile.TemporaryDirectory(prefix="air-benchmark-") as name:
         directory = Path(name)
-        os.environ["XDG_CACHE_HOME"] = str(directory / "cache")
         report = Report()
         round_trips(directory, report)
         packing(directory, report)

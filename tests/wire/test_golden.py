@@ -58,9 +58,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime
 
 
 @pytest.fixture
-def air(server: LocalAirRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAirRuntime:
+def air(server: LocalAirRuntime) -> LocalAirRuntime:
     """The server, with an empty journal."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     server.clear_requests()
     return server
 

@@ -100,9 +100,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime
 
 
 @pytest.fixture
-def launcher(server: LocalAirRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+def launcher(server: LocalAirRuntime, tmp_path: Path) -> Iterator[Launcher]:
     """A launcher with a code directory of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code = tmp_path / "code"
     code.mkdir()
     (code / "train.py").write_text(f"print({next(NUMBERS)})\n")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.errors import NotFoundError
+from airflow.providers.databricks_air.api.http.errors import NotFoundError, RequestError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
 from airflow.providers.databricks_air.api.launch.permissions import grant
@@ -36,7 +36,13 @@ from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_sn
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts, owner_file
 from airflow.providers.databricks_air.run.launch.identity import launch_directory
-from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
+from airflow.providers.databricks_air.run.launch.payload import (
+    DEFAULT_VERSION,
+    RUNTIME_IMAGE_VARIABLE,
+    submit_body,
+    validate_body,
+    version_of_image,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
@@ -47,6 +53,12 @@ __all__ = ["Launch", "ask", "launch", "prepare", "send_files", "submit"]
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
 
+#: What to change where a directory cannot be made, by the setting that it comes from.
+_REMEDIES = {
+    "mlflow_experiment_directory": "Write a directory below your own home or below /Workspace/Shared",
+    "workspace home": f"Set {_HOME_VARIABLE} to a directory that the connection's user may write to",
+}
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -56,12 +68,14 @@ class Launch:
     :param token: the idempotency token.
     :param files: what the run needs, and where it goes.
     :param usage_policy_id: the id of the usage policy that the configuration names; None where it names none.
+    :param default_version: the version of the environment where the configuration names none.
     """
 
     config: RunConfig
     token: str
     files: Upload
     usage_policy_id: str | None = None
+    default_version: str = DEFAULT_VERSION
 
     @property
     def body(self) -> dict[str, Any]:
@@ -72,6 +86,7 @@ class Launch:
             token=self.token,
             code_source_path=self.files.snapshot_path,
             usage_policy_id=self.usage_policy_id,
+            default_version=self.default_version,
         )
 
 
@@ -171,7 +186,8 @@ async def prepare(
         snapshot,
         _snapshot_path(home, config, snapshot) if snapshot else None,
     )
-    return Launch(config, token, files)
+    version = version_of_image(os.environ.get(RUNTIME_IMAGE_VARIABLE, ""))
+    return Launch(config, token, files, default_version=version)
 
 
 async def ask(
@@ -224,11 +240,13 @@ async def _present_snapshot(client: AsyncClient, path: str | None) -> dict[str, 
 def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callable[[], Awaitable[None]]]:
     """Return what must have happened before the upload."""
     config, files = planned.config, planned.files
-    body = validate_body(config, launch_dir=files.launch_dir, token=planned.token)
+    body = validate_body(
+        config, launch_dir=files.launch_dir, token=planned.token, default_version=planned.default_version
+    )
     return [
         partial(ask_server, client, body),
         partial(_experiment_directory, client, config.mlflow_experiment_directory),
-        *(partial(storage.make_directory, client, path) for path in files.directories),
+        *(partial(_directory, client, path, "workspace home") for path in files.directories),
     ]
 
 
@@ -239,8 +257,23 @@ async def _experiment_directory(client: AsyncClient, path: str | None) -> None:
     try:
         kind = (await client.perform(calls.get_status(path))).get("object_type")
     except NotFoundError:
-        await storage.make_directory(client, path)
+        await _directory(client, path, "mlflow_experiment_directory")
         return
     if kind != "DIRECTORY":
         what = f"{path!r} is a {kind}, not a directory"
         raise ConfigError([FieldError("mlflow_experiment_directory", what, "Name another path")])
+
+
+async def _directory(client: AsyncClient, path: str, setting: str) -> None:
+    """Make a directory; where the workspace protects the one around it, name the setting to change.
+
+    :param setting: what the path comes from.
+    """
+    try:
+        await storage.make_directory(client, path)
+    except RequestError as error:
+        if "is protected" not in str(error):
+            raise
+        # "Folder Users is protected": the home of a user that does not exist, or /Workspace/Users itself.
+        what = f"{path!r} cannot be made: {error.message}"
+        raise ConfigError([FieldError(setting, what, _REMEDIES[setting])]) from None

@@ -13,21 +13,24 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from isal import igzip_threaded
 
-__all__ = ["Sink", "TarStream", "gzipped"]
+from airflow.providers.databricks_air.run.code.processors import processors
+
+__all__ = ["Contents", "Sink", "TarStream", "gzipped"]
 
 BLOCK = 1024 * 1024
 # Late enough for zip files in any time zone, which cannot say 1979.
 _TIME = 315_619_200
 _RECORD = 10_240
 _LEVEL = 2
+# Each thread holds some blocks; more of them wait for the disk.
+_MOST_THREADS = 8
 
 
 class Sink(Protocol):
@@ -88,6 +91,19 @@ class TarStream:
         self._sink.write(data)
 
 
+class Contents(NamedTuple):
+    """What an archive holds.
+
+    :param key: 64 hex characters that stand for it.
+    :param origin: where it comes from, for people: ``working tree`` or ``commit <id>``.
+    :param pack: writes the entries of the archive.
+    """
+
+    key: str
+    origin: str
+    pack: Callable[[TarStream], None]
+
+
 class _Blocks:
     """Hands data on in blocks of one size, since the compression starts anew with each block."""
 
@@ -125,6 +141,4 @@ def gzipped(file: IO[bytes], check: Callable[[], None]) -> Iterator[Sink]:
 
 def _cores() -> int:
     """Return how many threads compress; at least two: a single one takes another way through the library."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(2, len(os.sched_getaffinity(0)))
-    return max(2, os.cpu_count() or 2)
+    return max(2, min(processors(), _MOST_THREADS))

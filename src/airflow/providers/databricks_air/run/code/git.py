@@ -54,6 +54,10 @@ _LOCAL_VARIABLES = frozenset(
 # No monitor of somebody else's repository is started, and the user's line endings do not get into an archive.
 _SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.autocrlf=false", "-c", "tar.umask=0022")
 _LITERAL = "--literal-pathspecs"
+_WHERE = ("rev-parse", "--is-inside-work-tree", "--show-cdup", "--show-prefix")
+_DISTRUST = (b"dubious ownership", b"unsafe repository")
+# What would run a program, or reach for the network, while git lists, compares or archives files.
+_RUNS = r"^(filter\..*|extensions\.partialclone|remote\..*\.promisor)$"
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,35 @@ class GitDirectory:
         return self._place[1] if self._place else None
 
     @cached_property
+    def _first_look(self) -> subprocess.CompletedProcess[bytes]:
+        return self._run_with((), *_WHERE)
+
+    @cached_property
+    def _trust(self) -> tuple[str, ...]:
+        """The settings with which git reads a repository of another user; none where it needs none."""
+        said = self._first_look.stderr
+        if self._first_look.returncode == 0 or not any(words in said for words in _DISTRUST):
+            return ()
+        trust = ("-c", f"safe.directory={_top_of(self.root)}", "-c", "core.hooksPath=/dev/null")
+        found = self._run_with(trust, "config", "--local", "--includes", "--name-only", "--get-regexp", _RUNS)
+        if programs := sorted(set(found.stdout.decode("utf-8", "replace").split())):
+            raise SnapshotError(
+                f"code_source.root_path: the repository of {self.root} belongs to another user, and its "
+                f"configuration names programs that git would run ({', '.join(programs)}). If you trust it, "
+                f"run on this machine: git config --global --add safe.directory '{_top_of(self.root)}'"
+            )
+        return trust
+
+    @cached_property
     def _place(self) -> tuple[bytes, bytes] | None:
         """The way up to the repository's root, and the way back down; None outside a work tree."""
-        result = self._run("rev-parse", "--is-inside-work-tree", "--show-cdup", "--show-prefix")
+        result = self._run(*_WHERE) if self._trust else self._first_look
         if result.returncode == 0:
             inside, *place = result.stdout.removesuffix(b"\n").split(b"\n", 2)
             # The root of a repository has two empty lines, which some releases of git leave out.
             up, down = [*place, b"", b""][:2]
             return (up, down) if inside == b"true" and not self._is_ignored(up, down) else None
-        if b"dubious ownership" in result.stderr or b"unsafe repository" in result.stderr:
+        if any(words in result.stderr for words in _DISTRUST):
             raise SnapshotError(
                 f"code_source.root_path: git does not trust the repository of {self.root}, which belongs to "
                 f"another user. Run on this machine: git config --global --add safe.directory '{self.root}'"
@@ -135,6 +159,15 @@ class GitDirectory:
         )
         return [os.fsdecode(path) for path in paths if path.rstrip(b"/") not in found]
 
+    def has_no_files(self, tree: str, include: Sequence[bytes] = ()) -> bool:
+        """Return whether *tree* holds no file: it is empty, or there is nothing but submodules.
+
+        :param tree: ``commit`` or ``commit:directory``.
+        :param include: literal paths that limit the answer; everything when empty.
+        """
+        listed = self._checked(_LITERAL, "ls-tree", "-r", "-z", "--full-tree", tree, "--", *include)
+        return all(entry.split(b" ", 2)[1] == b"commit" for entry in _split(listed))
+
     @contextmanager
     def archive(self, tree: str, include: Sequence[bytes] = ()) -> Iterator[IO[bytes]]:
         """Give the tar stream of *tree*, as ``git archive`` makes it.
@@ -143,7 +176,16 @@ class GitDirectory:
         :param include: literal paths that limit the archive; everything when empty.
         :raises SnapshotError: when git fails on the way.
         """
-        command = self._command(_LITERAL, "archive", "--format=tar", tree, "--", *include)
+        command: list[str | bytes] = [
+            *_git(),
+            *self._trust,
+            _LITERAL,
+            "archive",
+            "--format=tar",
+            tree,
+            "--",
+            *include,
+        ]
         with (
             tempfile.TemporaryFile() as messages,
             subprocess.Popen(
@@ -193,8 +235,7 @@ class GitDirectory:
         """Return whether the repository around the directory ignores it as a whole, tracking nothing in it."""
         if not down:
             return False
-        top = GitDirectory(self.root / os.fsdecode(up))
-        ignored = top._run("check-ignore", "-q", "--", b"./" + down).returncode == 0
+        ignored = self._run(b"-C", up, "check-ignore", "-q", "--", b"./" + down).returncode == 0
         return ignored and not self._run("ls-files", "--cached", "-z").stdout
 
     def _checked(self, *arguments: str | bytes, environment: dict[str, str] | None = None) -> bytes:
@@ -207,8 +248,17 @@ class GitDirectory:
     def _run(
         self, *arguments: str | bytes, content: bytes = b"", environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
+        return self._run_with(self._trust, *arguments, content=content, environment=environment)
+
+    def _run_with(
+        self,
+        settings: Sequence[str],
+        *arguments: str | bytes,
+        content: bytes = b"",
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            self._command(*arguments),
+            [*_git(), *settings, *arguments],
             cwd=self.root,
             input=content,
             capture_output=True,
@@ -216,14 +266,25 @@ class GitDirectory:
             check=False,
         )
 
-    def _command(self, *arguments: str | bytes) -> list[str | bytes]:
-        program = shutil.which("git")
-        if program is None:
-            raise SnapshotError(
-                "code_source: git must tell which files of the directory belong to the code, and there is "
-                "no git on the PATH. Install git on the worker"
-            )
-        return [program, *_SETTINGS, *arguments]
+
+def _git() -> list[str]:
+    """Return the start of every command.
+
+    :raises SnapshotError: when there is no git.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise SnapshotError(
+            "code_source: the directory is in a git repository, and there is no git on the PATH to tell which "
+            "files belong to the code. Install git on the worker"
+        )
+    return [program, *_SETTINGS]
+
+
+def _top_of(root: Path) -> Path:
+    """Return the directory that git compares with ``safe.directory``."""
+    real = Path(os.path.realpath(root))
+    return next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), real)
 
 
 def _environment() -> dict[str, str]:

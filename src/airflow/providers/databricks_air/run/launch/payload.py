@@ -16,7 +16,6 @@ They are plain mappings: the SDK's data classes cannot say ``containers`` or ``C
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.run.launch.artifacts import container_directory
@@ -24,13 +23,23 @@ from airflow.providers.databricks_air.run.launch.artifacts import container_dire
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
-__all__ = ["submit_body", "validate_body"]
+__all__ = ["DEFAULT_VERSION", "RUNTIME_IMAGE_VARIABLE", "submit_body", "validate_body", "version_of_image"]
 
 _ENVIRONMENT_KEY = "default"
-_DEFAULT_CHANNEL = "6"
+DEFAULT_VERSION = "6"
+"""The version of the environment of a run that names none."""
+RUNTIME_IMAGE_VARIABLE = "DATABRICKS_DL_RUNTIME_IMAGE"
+"""The environment variable in which ``databricks air`` looks for another default."""
 _CHANNEL_PREFIX = "CLIENT-GPU-"
-_CHANNEL_VARIABLE = "DATABRICKS_DL_RUNTIME_IMAGE"
 _MANAGED_PREFIX = "databricks_ai_v"
+
+
+def version_of_image(image: str) -> str:
+    """Return the version of the environment that a runtime image stands for.
+
+    :param image: what :data:`RUNTIME_IMAGE_VARIABLE` says; :data:`DEFAULT_VERSION` stands for nothing.
+    """
+    return image.strip().removeprefix(_CHANNEL_PREFIX) or DEFAULT_VERSION
 
 
 def submit_body(
@@ -40,6 +49,7 @@ def submit_body(
     token: str,
     code_source_path: str | None = None,
     usage_policy_id: str | None = None,
+    default_version: str = DEFAULT_VERSION,
 ) -> dict[str, Any]:
     """Return the body of ``runs/submit``.
 
@@ -48,6 +58,7 @@ def submit_body(
     :param token: the idempotency token, at most 64 characters.
     :param code_source_path: absolute path of the uploaded snapshot, if the run has code.
     :param usage_policy_id: the id of the usage policy, if its name had to be looked up.
+    :param default_version: the version of the environment where the configuration names none.
     """
     task: dict[str, Any] = {
         "task_key": config.experiment_name,
@@ -64,17 +75,22 @@ def submit_body(
     policy = usage_policy_id or config.usage_policy_id
     if policy:
         body["budget_policy_id"] = policy
-    body["environments"] = [{"environment_key": _ENVIRONMENT_KEY, "spec": _environment(config)}]
+    body["environments"] = [
+        {"environment_key": _ENVIRONMENT_KEY, "spec": _environment(config, default_version)}
+    ]
     body["tasks"] = [task]
     return body
 
 
-def validate_body(config: RunConfig, *, launch_dir: str, token: str) -> dict[str, Any]:
+def validate_body(
+    config: RunConfig, *, launch_dir: str, token: str, default_version: str = DEFAULT_VERSION
+) -> dict[str, Any]:
     """Return the body of ``config:validate``; it carries neither parameters nor the code's path.
 
     :param config: the checked run configuration.
     :param launch_dir: absolute Workspace path of the launch directory.
     :param token: the idempotency token.
+    :param default_version: see :func:`submit_body`.
     """
     options = {
         "idempotency_token": token,
@@ -88,7 +104,7 @@ def validate_body(config: RunConfig, *, launch_dir: str, token: str) -> dict[str
     return {
         "task": _ai_runtime_task(config, launch_dir, None),
         "run_options": {name: value for name, value in options.items() if value not in (None, "", {})},
-        "environment": _environment(config),
+        "environment": _environment(config, default_version),
     }
 
 
@@ -131,9 +147,9 @@ def _deployment(config: RunConfig, launch_dir: str) -> dict[str, Any]:
     return {"compute": compute, "containers": containers}
 
 
-def _environment(config: RunConfig) -> dict[str, Any]:
+def _environment(config: RunConfig, default_version: str) -> dict[str, Any]:
     """Return the ``spec`` of the only environment: a channel or a managed base, and the dependencies."""
-    version = config.environment.version or _default_channel()
+    version = config.environment.version or default_version
     spec: dict[str, Any] = (
         {"base_environment": f"workspace-base-environments/{version}"}
         if version.startswith(_MANAGED_PREFIX)
@@ -142,9 +158,3 @@ def _environment(config: RunConfig) -> dict[str, Any]:
     if config.environment.dependencies:
         spec["dependencies"] = list(config.environment.dependencies)
     return spec
-
-
-def _default_channel() -> str:
-    """Return the channel of a run that names none; the variable is the one that ``databricks air`` reads."""
-    set_here = os.environ.get(_CHANNEL_VARIABLE, "").strip().removeprefix(_CHANNEL_PREFIX)
-    return set_here or _DEFAULT_CHANNEL

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow.providers.databricks_air.run import RunConfig
-from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body
+from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body, version_of_image
 
 BASE = {
     "experiment_name": "demo",
@@ -33,13 +33,14 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("variable", "channel"), [(None, "6"), ("CLIENT-GPU-5", "5"), ("7", "7"), ("CLIENT-GPU-", "6"), ("", "6")]
+    ("image", "version"), [("CLIENT-GPU-5", "5"), (" 7 ", "7"), ("CLIENT-GPU-", "6"), ("", "6")]
 )
-def test_default_channel(monkeypatch: pytest.MonkeyPatch, variable: str | None, channel: str) -> None:
-    """A run that names no version gets today's channel, or that of the variable that the command line reads."""
-    if variable is not None:
-        monkeypatch.setenv("DATABRICKS_DL_RUNTIME_IMAGE", variable)
-    assert body()["environments"][0]["spec"] == {"environment_version": channel}
+def test_default_version(image: str, version: str) -> None:
+    """A run that names no version gets today's, or that of the image that the command line reads."""
+    config = RunConfig(**BASE)
+    given = submit_body(config, launch_dir="/d", token="t", default_version=version_of_image(image))
+    assert given["environments"][0]["spec"] == {"environment_version": version}
+    assert body()["environments"][0]["spec"] == {"environment_version": "6"}
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,7 @@ def names(taken: Snapshot) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
 
 
@@ -369,8 +368,77 @@ class TestWorkingTree:
         assert names(snapshot(repo / "data" / "proj")) == [".gitignore", "train.py"]
 
     def test_empty_directory(self, root: Path) -> None:
-        """An empty directory gives an archive with nothing but the top directory."""
-        assert list(members(snapshot(root))) == ["proj"]
+        """A directory without anything to pack is refused: the run would start without code."""
+        with pytest.raises(SnapshotError, match=r"root_path: .*proj holds no file to pack"):
+            snapshot(root)
+        (root / ".gitignore").write_text("*\n")
+        with pytest.raises(SnapshotError, match="everything in it is ignored"):
+            snapshot(root)
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("data", "ignored by .gitignore"),
+            ("empty", "an empty directory"),
+            ("results", "everything in it is ignored or empty"),
+        ],
+    )
+    def test_an_include_path_that_selects_nothing_says_why(self, repo: Path, path: str, why: str) -> None:
+        """A limit without files is named, with the reason."""
+        write(repo, data__x_csv="1", results__y_tmp="1")
+        (repo / "empty").mkdir()
+        (repo / ".gitignore").write_text("data/\ny_tmp\n")
+        with pytest.raises(SnapshotError, match=rf"include_paths: {path} \({why}.*no file is selected by it"):
+            snapshot(repo, include=[path])
+
+    def test_an_ignored_include_path_beside_another_is_refused(self, repo: Path) -> None:
+        """What the author asked for by name is not left out silently; an empty directory may be."""
+        write(repo, data__x_csv="1", src__a_py="1")
+        (repo / "empty").mkdir()
+        (repo / ".gitignore").write_text("data/\n")
+        assert "src/a.py" in names(snapshot(repo, include=["src", "empty"]))
+        with pytest.raises(SnapshotError, match=r"include_paths: data \(ignored"):
+            snapshot(repo, include=["src", "data"])
+
+    def test_include_path_inside_a_repository_inside(self, repo: Path) -> None:
+        """A limit may lead into a submodule or a nested repository; only what it names is packed."""
+        inner = repo / "vendor"
+        inner.mkdir()
+        git(inner, "init", "-q")
+        write(inner, lib__a_py="1", lib__b_tmp="1", other_py="1")
+        (inner / ".gitignore").write_text("b_tmp\n")
+        commit_all(inner)
+        assert names(snapshot(repo, include=["vendor/lib"])) == ["vendor/lib/a.py"]
+        git(repo, "add", "vendor")
+        commit_all(repo)
+        assert names(snapshot(repo, include=["vendor/lib"])) == ["vendor/lib/a.py"]
+        with pytest.raises(SnapshotError, match=r"include_paths: vendor holds no file in commit"):
+            snapshot(repo, include=["vendor"], commit="HEAD")
+
+    def test_the_repository_of_another_user_is_read(
+        self, repo: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A checkout that another user made, as git-sync does, is packed like one's own."""
+        write(repo, new_py="1", sub__s_py="1")
+        own, below = names(snapshot(repo)), names(snapshot(repo / "sub"))
+        commit_all(repo)
+        # The variable with which git's own tests pretend that somebody else owns the repository.
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        assert names(snapshot(repo)) == own
+        assert names(snapshot(repo / "sub")) == below
+        assert {"new.py", "sub/s.py"} <= set(names(snapshot(repo, branch="main")))
+
+    def test_programs_of_another_user_s_repository_are_not_run(
+        self, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A repository of another user whose settings name a program is refused, and the program never runs."""
+        git(repo, "config", "filter.evil.clean", f"touch {tmp_path / 'ran'}; cat")
+        git(repo, "config", "filter.evil.smudge", f"touch {tmp_path / 'ran'}; cat")
+        (repo / ".gitattributes").write_text("* filter=evil\n")
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(SnapshotError, match=r"names programs that git would run \(filter\.evil"):
+            snapshot(repo)
+        assert not (tmp_path / "ran").exists()
 
     def test_the_index_of_a_surrounding_git_does_not_matter(
         self, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -381,11 +449,50 @@ class TestWorkingTree:
         monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
         assert names(snapshot(repo)) == before
 
-    def test_no_git_on_the_path(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without git there is one clear error."""
+    def test_no_git_on_the_path(self, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without git a repository gives one clear error."""
         monkeypatch.setenv("PATH", "")
         with pytest.raises(SnapshotError, match="Install git"):
-            snapshot(root)
+            snapshot(repo)
+
+    def test_a_plain_directory_needs_no_git(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory that is in no repository is packed on a machine without git."""
+        write(root, a_py="1", b_tmp="1")
+        (root / ".gitignore").write_text("b_tmp\n")
+        monkeypatch.setenv("PATH", "")
+        assert names(snapshot(root)) == [".gitignore", "a.py"]
+
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            "*.log\n!keep.log\n",
+            "/build\nsub/build/\n",
+            "build/\n!build/x.py\n",
+            "*\n!*/\n!*.py\n",
+            "sub/*\n!sub/deep\n",
+            "**/deep/**\n",
+            "deep/\n\n# a comment\n\\#odd\n",
+            "[ab].py\n",
+            "sub/**/x.py\n",
+            "*.p?\n!a.py\n",
+            "trailing \n",
+        ],
+    )
+    def test_ignore_rules_are_those_of_git(self, root: Path, rules: str) -> None:
+        """A plain directory and a repository with the same files select the same ones."""
+        for folder in ("", "build/", "sub/", "sub/build/", "sub/deep/", "sub/deep/er/"):
+            for name in ("a.py", "x.py", "y.log", "keep.log", "#odd", "trailing"):
+                path = root / folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("1")
+        (root / ".gitignore").write_text(rules)
+        (root / "sub" / ".gitignore").write_text("!y.log\n/a.py\n")
+        plain = names(snapshot(root))
+        limited = names(snapshot(root, include=["sub/deep", "a.py"])) if "sub/deep/a.py" in plain else None
+        git(root, "init", "-q")
+        assert names(snapshot(root)) == plain
+        if limited is not None:
+            assert names(snapshot(root, include=["sub/deep", "a.py"])) == limited
 
 
 class TestDeterminism:
