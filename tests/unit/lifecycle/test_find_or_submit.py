@@ -25,6 +25,7 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.watch.look import Patience
+from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.lifecycle.find_or_submit import Launcher, RunFinder
 from airflow.providers.databricks_air.lifecycle.identity import Signs
 from airflow.providers.databricks_air.lifecycle.record import Memory
@@ -263,3 +264,64 @@ def wait_for_end(client: SyncClient, run_id: int) -> Any:
 def age(air: LocalAirRuntime) -> Callable[[], None]:
     """Return a function that lets the minute pass that lies between two tries."""
     return lambda: air.advance(60)
+
+
+def test_one_answer_that_a_run_does_not_exist_is_not_believed(
+    air: LocalAirRuntime, claim: Callable[..., Asking]
+) -> None:
+    """The look at a stored run, and the first look after a submission, ask again."""
+    air.on("claim").hangs()
+    kept = Store()
+    missing = {"status": 404, "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Run does not exist"}
+    air.add_fault("*/runs/get", **missing)
+    first = claim(store=kept).obtain()
+    air.add_fault("*/runs/get", **missing)
+    before = air.runs_created
+    assert claim(2, store=kept).obtain().run_id == first.run_id
+    assert air.runs_created == before
+
+
+def test_no_fresh_run_beside_one_that_cannot_be_ended(
+    air: LocalAirRuntime, claim: Callable[..., Asking]
+) -> None:
+    """A cleared task whose old run the workspace refuses to end fails, and says what to do."""
+    air.on("claim").hangs()
+    kept = Store()
+    first = claim(store=kept).obtain()
+    air.add_fault("*/runs/cancel", status=403, error_code="PERMISSION_DENIED", times=-1)
+    before = air.runs_created
+    try:
+        with pytest.raises(AirServiceError, match=f"Run {first.run_id} has to end"):
+            claim(2, life="3", store=kept).obtain()
+    finally:
+        air.clear_faults()
+    assert air.runs_created == before
+    assert claim(2, life="3", store=kept).obtain().run_id != first.run_id
+    assert first.run_id not in air.runs_alive
+
+
+def test_a_run_that_was_to_end_is_ended_by_the_next_try(
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient
+) -> None:
+    """A cancel that failed in a killed process is remembered, and no retry follows the run."""
+    air.on("claim").hangs()
+    kept = Store()
+    asking = claim(store=kept)
+    first = asking.obtain()
+    asking.finder.memory.keep(must_end="execution_timeout has passed")
+    assert claim(2, store=kept).obtain().run_id != first.run_id
+    assert wait_for_end(client, first.run_id).state.result == "CANCELED"
+
+
+def test_a_submission_that_was_only_meant_is_made_by_the_next_try(
+    air: LocalAirRuntime, claim: Callable[..., Asking]
+) -> None:
+    """What is kept before a submission has its token: the next try gets the run, made or not, exactly once."""
+    air.on("claim").hangs()
+    kept = Store()
+    first = claim(store=kept).obtain()
+    kept["databricks_air_run"]["run_id"] = None
+    before = air.runs_created
+    # Tries of another count of clears name their life otherwise; the record knows the token.
+    assert claim(2, store=kept, retries=7).obtain().run_id == first.run_id
+    assert air.runs_created == before

@@ -28,7 +28,10 @@ __all__ = [
 
 
 class AirConfigError(AirflowFailException):
-    """The author must change something first; a retry would end the same way, so there is none."""
+    """The author must change something first; a retry would end the same way, so there is none.
+
+    Airflow does not ask the task's ``retry_policy`` (3.3 and later) after it.
+    """
 
 
 class AirServiceError(AirflowException):

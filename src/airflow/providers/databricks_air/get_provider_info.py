@@ -77,17 +77,146 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     "hidden-fields": [
                         "schema",
-                        "port",
                     ],
                     "relabeling": {
                         "host": "Workspace URL",
-                        "login": "Client id (service principal)",
-                        "password": "Token or client secret",
+                        "login": "Client id",
+                        "password": "Token or secret",
+                        "port": "Port (only if it is not in the URL)",
                     },
                     "placeholders": {
                         "host": "https://adb-1234567890123456.7.azuredatabricks.net",
-                        "login": "empty for a personal access token",
-                        "extra": '{"auth_type": "…"} or any other field of the Databricks SDK\'s configuration',
+                        "login": "of a service principal; empty for a personal access token",
+                        "password": "personal access token, OAuth secret, Azure client secret or Google key",
+                    },
+                },
+                "conn-fields": {
+                    "auth_type": {
+                        "label": "Way to sign in",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                            "enum": [
+                                "pat",
+                                "oauth-m2m",
+                                "azure-client-secret",
+                                "azure-msi",
+                                "azure-cli",
+                                "google-credentials",
+                                "google-id",
+                                "env-oidc",
+                                "file-oidc",
+                                "kubernetes",
+                                "github-oidc",
+                                "github-oidc-azure",
+                                "azure-devops-oidc",
+                                "metadata-service",
+                                "databricks-cli",
+                                "profile",
+                                "default",
+                            ],
+                        },
+                    },
+                    "azure_tenant_id": {
+                        "label": "Azure tenant id",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "azure_workspace_resource_id": {
+                        "label": "Azure resource id of the workspace",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "google_service_account": {
+                        "label": "Google service account",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "oidc_token_filepath": {
+                        "label": "File with an OIDC token",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "oidc_token_env": {
+                        "label": "Environment variable with an OIDC token",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "token_audience": {
+                        "label": "Audience of the OIDC token",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "profile": {
+                        "label": "Profile of .databrickscfg",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "config_file": {
+                        "label": "Another file than ~/.databrickscfg",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "account_id": {
+                        "label": "Databricks account id",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "workspace_id": {
+                        "label": "Workspace id",
+                        "schema": {
+                            "type": [
+                                "string",
+                                "null",
+                            ],
+                        },
+                    },
+                    "allow_insecure_http": {
+                        "label": "Allow http:// to other machines",
+                        "schema": {
+                            "type": [
+                                "boolean",
+                                "null",
+                            ],
+                        },
                     },
                 },
             },

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = [
+    "AIRFLOW_VERSION",
     "AIRFLOW_V_3_0_PLUS",
     "GONE",
     "KILL_HANDLER_MUST_RAISE",
@@ -48,6 +49,7 @@ __all__ = [
     "xcom_of_database",
 ]
 
+AIRFLOW_VERSION = _airflow_version
 _VERSION = Version(Version(_airflow_version).base_version)
 AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _VERSION
 TRIGGER_HAS_ON_KILL = Version("3.3.0") <= _VERSION

@@ -55,6 +55,7 @@ def air(server: LocalAirRuntime) -> Iterator[LocalAirRuntime]:
     server.clear_requests()
     yield server
     server.clear_faults()
+    server.renew_token()
 
 
 def performer(kind: str, credentials: TokenCredentials) -> Perform:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.credentials import Credentials
 
-__all__ = ["add_sign_in_options", "workspace"]
+__all__ = ["add_sign_in_options", "credentials", "workspace"]
 
 _DEFAULT_CONNECTION = "databricks_air_default"
 # A person waits, and hears of trouble after seconds rather than minutes.
@@ -54,19 +54,25 @@ def add_sign_in_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workspace(args: argparse.Namespace) -> SyncClient:
+def workspace(args: argparse.Namespace, patience: float = _PATIENCE) -> SyncClient:
     """Return a client of the workspace that the arguments name.
 
+    :param args: the command's arguments.
+    :param patience: seconds in which a request may be repeated.
     :raises CommandError: when there is no such connection.
     :raises AuthError: when there is no way to sign in.
     """
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.retry import RetryRule
 
-    return SyncClient(_credentials(args), rule=RetryRule(patience=_PATIENCE))
+    return SyncClient(credentials(args), rule=RetryRule(patience=patience))
 
 
-def _credentials(args: argparse.Namespace) -> Credentials:
+def credentials(args: argparse.Namespace) -> Credentials:
+    """Return the workspace that the arguments name, and who asks it.
+
+    :raises CommandError: when there is no such connection.
+    """
     if args.connection and args.profile:
         raise CommandError("--connection and --profile are two ways to sign in: keep one", exit_code=2)
     connection = args.connection or ("" if args.profile or not _within_airflow() else _DEFAULT_CONNECTION)
@@ -131,8 +137,8 @@ def _plain_profile(name: str) -> tuple[str, str]:
 def _of_sdk(profile: str | None) -> Credentials:
     from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 
-    credentials = SdkCredentials({"profile": profile} if profile else {})
+    found = SdkCredentials({"profile": profile} if profile else {})
     # Says what is missing before anything is done.
-    if not credentials.host:
+    if not found.host:
         raise CommandError("no workspace is named: set DATABRICKS_HOST, or name a profile", "UNAUTHENTICATED")
-    return credentials
+    return found

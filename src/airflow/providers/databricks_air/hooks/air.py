@@ -14,23 +14,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow.providers.databricks_air.api.http.call import Answer, Call
 from airflow.providers.databricks_air.api.http.calls import cancel_run, get_run, me
-from airflow.providers.databricks_air.api.http.client import SyncClient
-from airflow.providers.databricks_air.api.http.credentials import (
-    Credentials,
-    SdkCredentials,
-    TokenCredentials,
-    normalise_host,
-)
-from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.credentials import Credentials
+from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError
 from airflow.providers.databricks_air.exceptions import AirConfigError
-from airflow.providers.databricks_air.version_compat import async_connection
+from airflow.providers.databricks_air.hooks.form import FORM_FIELDS, HIDDEN_FIELDS, LABELS, PLACEHOLDERS
+from airflow.providers.databricks_air.hooks.sign_in import credentials_from
+from airflow.providers.databricks_air.version_compat import AIRFLOW_VERSION, async_connection
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.outcome.states import Run
@@ -38,10 +36,19 @@ if TYPE_CHECKING:
 __all__ = ["AirRuntimeHook", "credentials_from"]
 
 
+_TEST_SECONDS = 9.0
+_QUESTIONS = (
+    ("AI Runtime, own runs", "/api/2.0/ai-training/workflows", "training_workflows"),
+    ("GPU pools", "/api/2.0/ai-training/provisioned-capacities", "provisioned_capacities"),
+    ("usage policies", "/api/2.0/serverless-policies", "policies"),
+)
+
+
 class AirRuntimeHook(BaseHook):
     """Talks to Databricks AI Runtime with the credentials of an Airflow connection.
 
-    :param databricks_air_conn_id: id of a connection of the type ``databricks_air``.
+    :param databricks_air_conn_id: id of a connection of the type ``databricks_air``, or of ``databricks``.
+    :param caller: the class of the operator or sensor, for the User-Agent.
     """
 
     conn_name_attr = "databricks_air_conn_id"
@@ -49,30 +56,30 @@ class AirRuntimeHook(BaseHook):
     conn_type = "databricks_air"
     hook_name = "Databricks AI Runtime"
 
-    def __init__(self, databricks_air_conn_id: str = default_conn_name) -> None:
+    def __init__(self, databricks_air_conn_id: str = default_conn_name, *, caller: str = "") -> None:
         super().__init__()
         self.databricks_air_conn_id = databricks_air_conn_id
+        self._agent = f"airflow/{AIRFLOW_VERSION}" + (f" operator/{caller}" if caller else "")
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return no fields beyond the standard ones."""
-        return {}
+        """Return the fields beyond the standard ones, for Airflow up to 3.1; later versions read provider.yaml."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
+        from flask_babel import lazy_gettext  # type: ignore[import-not-found]
+        from wtforms import StringField  # type: ignore[import-untyped]
+
+        return {
+            name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget())
+            for name, label in FORM_FIELDS.items()
+        }
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how Airflow up to 3.1 shows the form; later versions read provider.yaml."""
         return {
-            "hidden_fields": ["schema", "port"],
-            "relabeling": {
-                "host": "Workspace URL",
-                "login": "Client id (service principal)",
-                "password": "Token or client secret",
-            },
-            "placeholders": {
-                "host": "https://adb-1234567890123456.7.azuredatabricks.net",
-                "login": "empty for a personal access token",
-                "extra": '{"auth_type": "…"} or any other field of the Databricks SDK\'s configuration',
-            },
+            "hidden_fields": list(HIDDEN_FIELDS),
+            "relabeling": dict(LABELS),
+            "placeholders": dict(PLACEHOLDERS),
         }
 
     @cached_property
@@ -95,15 +102,22 @@ class AirRuntimeHook(BaseHook):
         :raises AirConfigError: when the connection cannot be used.
         """
         connection = self.get_connection(self.databricks_air_conn_id)
-        return credentials_from(connection, connection.extra_dejson)
+        return credentials_from(connection, connection.extra_dejson, self._agent)
 
     async def aget_credentials(self) -> Credentials:
         """Read the connection anew, from an event loop.
 
-        :raises AirConfigError: when the connection cannot be used.
+        :raises AirConfigError: when there is no such connection, or it cannot be used.
+        :raises ServiceError: when Airflow does not answer.
         """
-        connection, extra = await async_connection(self.databricks_air_conn_id)
-        return credentials_from(connection, extra)
+        try:
+            connection, extra = await async_connection(self.databricks_air_conn_id)
+        except AirflowNotFoundException as error:
+            raise AirConfigError(str(error)) from None
+        except Exception as error:
+            what = f"connection {self.databricks_air_conn_id!r} cannot be read at the moment ({type(error).__name__})"
+            raise ServiceError(what) from error
+        return credentials_from(connection, extra, self._agent)
 
     def get_run(self, run_id: int) -> Run:
         """Return the state of a run and of its attempts.
@@ -112,6 +126,17 @@ class AirRuntimeHook(BaseHook):
         :raises ApiError: when the workspace does not tell.
         """
         return self.client.perform(get_run(run_id))
+
+    def describe(self, run_id: int) -> dict[str, Any]:
+        """Return a run in full as plain JSON values: the ``data`` that the command ``get -o json`` prints.
+
+        :param run_id: id of the run.
+        :raises RunNotFoundError: when there is no such run.
+        :raises ApiError: when the workspace does not tell.
+        """
+        from airflow.providers.databricks_air.api.runs.description import describe
+
+        return self.client.run(describe(self.client.calls, run_id)).to_json()
 
     def cancel_run(self, run_id: int) -> None:
         """Ask for the end of a run; one that has ended already stays as it is.
@@ -122,63 +147,33 @@ class AirRuntimeHook(BaseHook):
         self.client.perform(cancel_run(run_id))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the workspace who we are."""
+        """Ask the workspace who we are and what of AI Runtime we see; the whole takes less than 10 s."""
         try:
-            who = self.client.perform(me().once(timeout=10.0))
+            client = SyncClient(self.get_credentials())
+        except AirConfigError as error:
+            return False, str(error)
+        try:
+            return client.run(_examine(client.calls), limit=_TEST_SECONDS)
         except (ApiError, AirConfigError) as error:
             return False, str(error)
-        return True, f"Connected to {self.client.credentials.host} as {who.user_name}"
+        except TimeoutError:
+            return False, f"no answer within {_TEST_SECONDS:.0f} s"
+        finally:
+            client.close()
 
 
-def credentials_from(connection: Any, extra: Mapping[str, Any]) -> Credentials:
-    """Return the credentials that a connection holds.
+async def _examine(calls: AsyncClient) -> tuple[bool, str]:
+    who = await calls.perform(me().once(timeout=6.0))
+    seen = await asyncio.gather(*(_count(calls, what, path, key) for what, path, key in _QUESTIONS))
+    where = f"{calls.credentials.host}" + (f" (workspace {who.workspace_id})" if who.workspace_id else "")
+    return True, f"Connected to {where} as {who.user_name}. {'; '.join(seen)}"
 
-    A host and a password alone are a personal access token; a login beside them is a service
-    principal; anything else in ``extra`` is handed to the Databricks SDK.
 
-    :param connection: host, login, password and port are read from it.
-    :param extra: its extra fields.
-    :raises AirConfigError: when the workspace URL is missing, or extra has a field that the SDK lacks.
-    """
-    name = f"Connection {connection.conn_id!r}"
-    fields = {key: value for key, value in extra.items() if value not in (None, "")}
-    host = _host(connection, str(fields.pop("host", "")))
-    if not host and not fields:
-        raise AirConfigError(f"{name}: host is empty. Set it to the workspace URL (https://….databricks.com)")
+async def _count(calls: AsyncClient, what: str, path: str, key: str) -> str:
+    """Say how much of something we see; an older workspace without it is no fault of the connection."""
+    call = Call("GET", path, Answer.json).once(timeout=3.0)
     try:
-        host = normalise_host(host) if host else ""
-    except ValueError as error:
-        raise AirConfigError(f"{name}: host: {error}") from None
-    workspace_id = str(fields.pop("workspace_id", ""))
-    if host and connection.password and not connection.login and not fields:
-        return TokenCredentials(host, connection.password, workspace_id)
-    if connection.login and connection.password:
-        fields |= {"client_id": connection.login, "client_secret": connection.password}
-    elif connection.password:
-        fields |= {"token": connection.password}
-    elif not fields:
-        raise AirConfigError(f"{name}: password is empty. Set it to a personal access token")
-    return SdkCredentials(_sdk_fields(name, fields, host), workspace_id)
-
-
-def _host(connection: Any, fallback: str) -> str:
-    host = connection.host or fallback
-    if host and connection.port and not host.rpartition(":")[2].isdigit():
-        host = f"{host}:{connection.port}"
-    scheme = connection.schema
-    return f"{scheme}://{host}" if host and scheme in {"http", "https"} and "://" not in host else host
-
-
-def _sdk_fields(name: str, fields: dict[str, Any], host: str) -> dict[str, Any]:
-    from databricks.sdk.core import Config
-
-    known = {attribute.name for attribute in Config.attributes()}
-    unknown = sorted(set(fields) - known)
-    if unknown:
-        raise AirConfigError(
-            f"{name}: extra has {', '.join(map(repr, unknown))}, which the Databricks SDK does not know. "
-            f"Fields that it knows: {', '.join(sorted(known))}"
-        )
-    if host:
-        fields["host"] = host
-    return fields
+        found = (await calls.perform(call)).get(key) or ()
+    except ApiError as error:
+        return f"{what}: {error.message}"
+    return f"{what}: {len(found)}"

@@ -84,6 +84,10 @@ async def cancel_for_good(client: AsyncClient, run_id: int, logger: Any) -> bool
             return True
 
 
+# A kill leaves about five seconds for everything; the token that is in use needs none of them.
+TOKEN_SECONDS = 1.0
+
+
 def go_on_alone(
     credentials: Credentials, *, run_id: int | None, body: Mapping[str, Any] | None = None
 ) -> None:
@@ -96,14 +100,19 @@ def go_on_alone(
     :param run_id: id of the run; None while its submission has no answer.
     :param body: the submission without an answer; sent again, its token gives the id of the run that it has made.
     """
+    name = run_id or "whose submission has no answer yet"
+    try:
+        headers = dict(credentials.headers_soon(TOKEN_SECONDS))
+    except ApiError as error:
+        log.error("Run %s: no process can go on asking for its end: %s", name, error)
+        return
     order = {
         "host": credentials.host,
-        "headers": dict(credentials.headers()),
+        "headers": headers,
         "run_id": run_id,
         "body": body,
         "seconds": PROMISE_SECONDS,
     }
-    name = run_id or "whose submission has no answer yet"
     program = "airflow.providers.databricks_air.lifecycle.last_cancel"
     try:
         process = subprocess.Popen(

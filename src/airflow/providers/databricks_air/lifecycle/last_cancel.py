@@ -35,11 +35,16 @@ class _Given:
 
     host: str
     given: Mapping[str, str] = field(repr=False)
-    is_instant: bool = True
     home: str = ""
+    origin: str = ""
+    agent: str = ""
 
-    def headers(self) -> Mapping[str, str]:
+    async def headers(self, limit: float = 0.0) -> Mapping[str, str]:
         """Return the headers of the next request."""
+        return self.given
+
+    def headers_soon(self, limit: float) -> Mapping[str, str]:
+        """Return the same."""
         return self.given
 
 

@@ -20,7 +20,7 @@ import email.utils
 import logging
 import time
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as NotInTime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -93,30 +93,19 @@ class AsyncClient:
     async def _send(self, call: Call[T]) -> T:
         from airflow.providers.databricks_air.api.http.transport import Transport
 
-        host, headers = ("", {}) if call.url else await self._authenticate(call)
-        if self._halted.is_set():
-            raise HaltedError(f"{call.label}: not sent, the task is being ended")
         if self._transport is None:
             self._transport = Transport()
-        answer = await self._transport.ask(call, host, headers)
+        credentials = self.credentials
+        headers = {} if call.url else await credentials.headers(call.timeout)
+        if self._halted.is_set():
+            raise HaltedError(f"{call.label}: not sent, the task is being ended")
+        answer = await self._transport.ask(call, credentials, headers)
         self._compare_clocks(answer.headers.get("Date", ""))
         try:
             return call.read(answer)
         except (ValueError, KeyError, TypeError) as error:
             what = f"the answer cannot be read ({error})"
             raise ServiceError(what, status=answer.status, request=call.label) from None
-
-    async def _authenticate(self, call: Call[Any]) -> tuple[str, Mapping[str, str]]:
-        credentials = self.credentials
-        if credentials.is_instant:
-            return credentials.host, credentials.headers()
-        try:
-            return await asyncio.wait_for(
-                asyncio.to_thread(lambda: (credentials.host, credentials.headers())), call.timeout
-            )
-        except asyncio.TimeoutError:
-            what = f"no token within {call.timeout:.0f} s"
-            raise ServiceError(what, request=call.label) from None
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not once the client is halted."""

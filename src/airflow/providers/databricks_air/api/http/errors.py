@@ -18,11 +18,13 @@
     ├── HaltedError          the task is being ended: nothing was asked
     └── ApiError             a workspace was asked
         ├── AuthError        401, 403: an administrator must act
+        │   └── MovedError   the workspace is elsewhere
         ├── NotFoundError    the thing does not exist
         │   └── RunNotFoundError
         ├── ConflictError    the thing exists already, or is in the way
         ├── RequestError     the request itself is refused
         └── ServiceError     no answer that can be believed: wait and ask again
+            └── UnknownHostError
 """
 
 from __future__ import annotations
@@ -41,11 +43,14 @@ __all__ = [
     "AuthError",
     "ConflictError",
     "HaltedError",
+    "MovedError",
     "NotFoundError",
     "RequestError",
     "RunNotFoundError",
     "ServiceError",
+    "UnknownHostError",
     "error_from_answer",
+    "unknown_host",
 ]
 
 
@@ -90,6 +95,10 @@ class AuthError(ApiError):
     """The credentials are refused (401), or do not allow this (403)."""
 
 
+class MovedError(AuthError):
+    """The address of the workspace leads elsewhere; the credentials were not sent there."""
+
+
 class NotFoundError(ApiError):
     """The thing asked for does not exist."""
 
@@ -108,6 +117,21 @@ class RequestError(ApiError):
 
 class ServiceError(ApiError):
     """The service cannot answer now: network trouble, 429, 5xx or an unreadable answer."""
+
+
+class UnknownHostError(ServiceError):
+    """Nobody knows a host of this name; that may pass, but more often the name is wrong."""
+
+
+def unknown_host(host: str, origin: str, *, request: str = "") -> UnknownHostError:
+    """Return the error that says which field of which connection to look at.
+
+    :param host: the workspace URL.
+    :param origin: where it comes from; empty when nobody said.
+    :param request: method and path.
+    """
+    field = f"the host (workspace URL) of {origin}" if origin else "the workspace URL"
+    return UnknownHostError(f"nobody knows {host}. Check {field}", request=request)
 
 
 BY_CODE: dict[str, type[ApiError]] = {

@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.providers.databricks_air.api.http.call import Call
-from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError
+from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError, UnknownHostError
 
 __all__ = ["RetryRule"]
+
+# Seconds: a mistyped name stays unknown, a name server that restarts is back by then.
+_PATIENCE_FOR_NAMES = 15.0
 
 
 @dataclass(frozen=True)
@@ -54,4 +57,5 @@ class RetryRule:
         wait = min(self.longest, self.first * 2 ** (tries - 1)) * self.jitter()
         if error.retry_after is not None:
             wait = max(error.retry_after, wait)
-        return wait if elapsed + wait <= min(call.budget, self.patience) else None
+        patience = _PATIENCE_FOR_NAMES if isinstance(error, UnknownHostError) else math.inf
+        return wait if elapsed + wait <= min(call.budget, self.patience, patience) else None

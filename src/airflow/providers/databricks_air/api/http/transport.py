@@ -17,27 +17,45 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import platform
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
+from airflow.providers.databricks_air import __version__
 from airflow.providers.databricks_air.api.http.call import Answer, Call
-from airflow.providers.databricks_air.api.http.errors import ServiceError, error_from_answer
+from airflow.providers.databricks_air.api.http.credentials import Credentials
+from airflow.providers.databricks_air.api.http.errors import (
+    ApiError,
+    MovedError,
+    RequestError,
+    ServiceError,
+    error_from_answer,
+    unknown_host,
+)
 from airflow.providers.databricks_air.api.http.trust import proxy_for, tls_context
 
 __all__ = ["Transport"]
 
-USER_AGENT = "airflow-provider-databricks-air"
+USER_AGENT = (
+    f"airflow-provider-databricks-air/{__version__} python/{platform.python_version()} os/{sys.platform}"
+)
 # Enough for the uploads of one launch side by side.
 MAX_CONNECTIONS = 16
 CONNECT_SECONDS = 10.0
 _PIECE = 1024 * 1024
+_REDIRECTS = 5
+_PERMANENT = (301, 308)
+# What goes with a request to an address that another host has given.
+_HARMLESS = ("Accept", "Accept-Encoding", "Range")
 
 
 class Transport:
@@ -46,40 +64,54 @@ class Transport:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, call: Call[Any], host: str, authentication: Mapping[str, str]) -> Answer:
+    async def ask(
+        self, call: Call[Any], credentials: Credentials, authentication: Mapping[str, str]
+    ) -> Answer:
         """Send a request once and return the answer.
 
         :param call: what to ask.
-        :param host: the workspace URL; empty for a call with an address of its own.
-        :param authentication: headers that prove who asks.
+        :param credentials: whose workspace is asked.
+        :param authentication: headers that prove who asks; empty for a call with an address of its own.
         :raises ApiError: when there is no answer, or one with a status of 300 or more.
         """
-        url = _url(host, call)
-        try:
-            with _payload(call) as (data, headers):
-                async with self._open().request(
-                    call.method,
-                    # The path is encoded already: %2F must arrive as it is.
-                    URL(url, encoded=True),
-                    headers=_headers(authentication, call) | headers,
-                    json=call.body,
-                    data=data,
-                    timeout=_limits(call),
-                    allow_redirects=False,
-                    ssl=self._tls if url.startswith("https:") else True,
-                    **_through_proxy(url),
-                ) as response:
-                    answer = Answer(response.status, response.headers, await response.read())
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise _no_answer(call, error, host) from None
+        url = call.url or _url(credentials.host, call)
+        headers = _headers(credentials, call, authentication)
+        for _ in range(_REDIRECTS):
+            try:
+                answer = await self._once(call, url, headers)
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                raise _no_answer(call, error, credentials) from None
+            target = _target(url, answer)
+            if not target:
+                break
+            if not call.url:
+                _check_redirect(call, url, target, answer, credentials)
+            elif _origin(target) != _origin(url):
+                headers = {name: value for name, value in headers.items() if name in _HARMLESS}
+            url = target
         if answer.status >= 300:
             raise error_from_answer(answer.status, answer.headers, answer.body, request=call.label)
         return answer
 
+    async def _once(self, call: Call[Any], url: str, headers: Mapping[str, str]) -> Answer:
+        with _payload(call) as (data, about):
+            async with self._open().request(
+                call.method,
+                # The path is encoded already: %2F must arrive as it is.
+                URL(url, encoded=True),
+                headers={**headers, **about},
+                json=call.body,
+                data=data,
+                timeout=_limits(call),
+                allow_redirects=False,
+                ssl=self._tls if url.startswith("https:") else True,
+                **_through_proxy(url),
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        # The certificates of the world take 20 ms to read.
-        return tls_context()
+    def _tls(self) -> ssl.SSLContext | bool:
+        return tls_context() or True
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -99,14 +131,42 @@ class Transport:
 
 
 def _url(host: str, call: Call[Any]) -> str:
-    if call.url:
-        return call.url
     query = f"?{urlencode(call.query)}" if call.query else ""
     return f"{host}{call.path}{query}"
 
 
-def _headers(authentication: Mapping[str, str], call: Call[Any]) -> dict[str, str]:
-    return {"User-Agent": USER_AGENT, "Accept": "application/json", **authentication, **call.headers}
+def _headers(credentials: Credentials, call: Call[Any], authentication: Mapping[str, str]) -> dict[str, str]:
+    agent = USER_AGENT if call.url else f"{USER_AGENT} {credentials.agent}".rstrip()
+    return {"User-Agent": agent, "Accept": "application/json", **authentication, **call.headers}
+
+
+def _target(url: str, answer: Answer) -> str:
+    """Return where an answer sends us; empty for nowhere."""
+    location = answer.headers.get("Location", "")
+    return urljoin(url, location) if location and answer.status in {301, 302, 303, 307, 308} else ""
+
+
+def _check_redirect(call: Call[Any], url: str, target: str, answer: Answer, credentials: Credentials) -> None:
+    """Allow a detour on the same host; the credentials go nowhere else.
+
+    :raises MovedError: naming the new address.
+    """
+    repeats = call.method in {"GET", "HEAD"} or answer.status == 307
+    if answer.status not in _PERMANENT and repeats and _origin(target) == _origin(url):
+        return
+    # The rest of the address may hold secrets.
+    address = _origin(target) if _origin(target) != _origin(url) else target.partition("?")[0]
+    field = f"the host (workspace URL) of {credentials.origin}" if credentials.origin else "the workspace URL"
+    raise MovedError(
+        f"{_origin(url)} leads to {address}; the credentials were not sent there. Check {field}",
+        status=answer.status,
+        request=call.label,
+    )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 @contextmanager
@@ -139,16 +199,39 @@ def _limits(call: Call[Any]) -> aiohttp.ClientTimeout:
 
 def _through_proxy(url: str) -> dict[str, Any]:
     proxy = proxy_for(url)
-    if proxy is None:
-        return {}
-    return {"proxy": proxy.url, "proxy_auth": aiohttp.BasicAuth(*proxy.login) if proxy.login else None}
+    return {"proxy": proxy.address} if proxy else {}
 
 
-def _no_answer(call: Call[Any], error: BaseException, host: str) -> ServiceError:
-    # The text of a transport error may hold the whole address, and a signature is a secret.
-    what = type(error).__name__ if call.url else _plainly(error, call)
-    host = "the artifact store" if call.url else host
-    return ServiceError(f"no answer from {host} ({what})", request=call.label)
+def _no_answer(call: Call[Any], error: BaseException, credentials: Credentials) -> ApiError:
+    if call.url:
+        # The text of a transport error may hold the whole address, and a signature is a secret.
+        what = f"no answer from the artifact store ({type(error).__name__})"
+        return ServiceError(what, request=call.label)
+    host = credentials.host
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno != socket.EAI_AGAIN:
+        return unknown_host(host, credentials.origin, request=call.label)
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
+        remedy = "If that is meant to be, name the file with its authority in REQUESTS_CA_BUNDLE"
+        what = f"the certificate of {host} is not trusted: {_certificate_fault(error)}. {remedy}"
+        return RequestError(what, request=call.label)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        what = f"the proxy {_proxy_name(host)} does not let us to {host}: {error.status} {error.message}"
+        return ServiceError(what, request=call.label)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ServiceError(
+            f"no answer from the proxy {_proxy_name(host)} ({_plainly(error, call)})", request=call.label
+        )
+    return ServiceError(f"no answer from {host} ({_plainly(error, call)})", request=call.label)
+
+
+def _certificate_fault(error: BaseException) -> str:
+    inner = getattr(error, "certificate_error", error)
+    return str(getattr(inner, "verify_message", "") or inner)
+
+
+def _proxy_name(url: str) -> str:
+    proxy = proxy_for(url)
+    return proxy.url if proxy else ""
 
 
 def _plainly(error: BaseException, call: Call[Any]) -> str:

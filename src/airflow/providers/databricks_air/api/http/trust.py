@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow.providers.databricks_air.api.http.errors import RequestError
@@ -33,11 +33,11 @@ class Proxy:
     """A proxy for HTTP.
 
     :param url: its address, without name and password.
-    :param login: name and password; None for a proxy that asks for none.
+    :param address: its address with them.
     """
 
     url: str
-    login: tuple[str, str] | None = None
+    address: str = field(repr=False)
 
 
 def certificate_bundle() -> str:
@@ -45,14 +45,14 @@ def certificate_bundle() -> str:
     return next((path for name in _BUNDLES if (path := os.environ.get(name, ""))), "")
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return what connections are secured with.
+def tls_context() -> ssl.SSLContext | None:
+    """Return what connections are secured with; None for what the system trusts.
 
     :raises RequestError: when the bundle that a variable names cannot be read.
     """
     bundle = certificate_bundle()
     if not bundle:
-        return ssl.create_default_context(cafile=_certifi() if _system_has_none() else None)
+        return ssl.create_default_context(cafile=_certifi()) if _system_has_none() else None
     try:
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)
@@ -77,8 +77,7 @@ def proxy_for(url: str) -> Proxy | None:
         raise RequestError(
             f"the proxy is a {proxy.scheme} proxy; set {parts.scheme.upper()}_PROXY to an http one"
         )
-    login = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
-    return Proxy(f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", login)
+    return Proxy(f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", proxy.geturl())
 
 
 def _system_has_none() -> bool:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.errors import NotFoundError
+from airflow.providers.databricks_air.api.http.errors import NotFoundError, RequestError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
 from airflow.providers.databricks_air.api.launch.images import require_image
@@ -53,6 +53,12 @@ __all__ = ["Launch", "ask", "check_online", "launch", "prepare", "send_files", "
 
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
+
+#: What to change where a directory cannot be made, by the setting that it comes from.
+_REMEDIES = {
+    "mlflow_experiment_directory": "Write a directory below your own home or below /Workspace/Shared",
+    "workspace home": f"Set {_HOME_VARIABLE} to a directory that the connection's user may write to",
+}
 
 
 @dataclass(frozen=True)
@@ -270,7 +276,7 @@ def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callab
         partial(ask_server, client, config, planned.checked_body),
         partial(require_image, client, config.environment.docker_image),
         partial(_experiment_directory, client, config.mlflow_experiment_directory),
-        *(partial(storage.make_directory, client, path) for path in files.directories),
+        *(partial(_directory, client, path, "workspace home") for path in files.directories),
     ]
 
 
@@ -281,8 +287,23 @@ async def _experiment_directory(client: AsyncClient, path: str | None) -> None:
     try:
         kind = (await client.perform(calls.get_status(path))).get("object_type")
     except NotFoundError:
-        await storage.make_directory(client, path)
+        await _directory(client, path, "mlflow_experiment_directory")
         return
     if kind != "DIRECTORY":
         what = f"{path!r} is a {kind}, not a directory"
         raise ConfigError([FieldError("mlflow_experiment_directory", what, "Name another path")])
+
+
+async def _directory(client: AsyncClient, path: str, setting: str) -> None:
+    """Make a directory; where the workspace protects the one around it, name the setting to change.
+
+    :param setting: what the path comes from.
+    """
+    try:
+        await storage.make_directory(client, path)
+    except RequestError as error:
+        if "is protected" not in str(error):
+            raise
+        # "Folder Users is protected": the home of a user that does not exist, or /Workspace/Users itself.
+        what = f"{path!r} cannot be made: {error.message}"
+        raise ConfigError([FieldError(setting, what, _REMEDIES[setting])]) from None

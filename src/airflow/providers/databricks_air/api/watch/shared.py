@@ -17,15 +17,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import importlib
+import logging
 from collections.abc import Awaitable, Callable, Hashable
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
+from airflow.providers.databricks_air.api.http.errors import ServiceError
 from airflow.providers.databricks_air.api.watch.tally import Measure
 from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["SharedWatcher"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 TRANSPORT = "airflow.providers.databricks_air.api.http.transport"
 Connect = Callable[[], Awaitable[Credentials]]
@@ -102,14 +108,26 @@ class SharedWatcher:
 async def _open(connect: Connect, measure: Measure | None) -> Watcher:
     # Half a second of reading files, in which no other trigger would get a turn.
     await asyncio.to_thread(importlib.import_module, TRANSPORT)
-    client = AsyncClient(await connect())
+    client = AsyncClient(await _patiently(connect))
     # Some ways to authenticate learn the address of the workspace only by asking.
-    host = await asyncio.to_thread(lambda: client.credentials.host)
+    host = await _patiently(lambda: asyncio.to_thread(lambda: client.credentials.host))
 
     async def renew() -> None:
         client.credentials = await connect()
 
     return Watcher(client, host=host, renew=renew, measure=measure)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: that Airflow or who gives out tokens is away says nothing about the runs."""
+    wait = 1.0
+    while True:
+        try:
+            return await ask()
+        except ServiceError as error:
+            log.warning("%s; trying again in %.0f s", error, wait)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 30.0)
 
 
 async def _close(opening: asyncio.Task[Watcher]) -> None:

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -32,6 +33,8 @@ from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, W
 from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["Ended", "Event", "Lines", "Said", "WatchPlan", "awatch", "watch"]
+
+log = logging.getLogger(__name__)
 
 
 def watch(
@@ -70,11 +73,18 @@ def watch(
             answer = perform(step)
         except ApiError as error:
             if renew and isinstance(error, AuthError):
-                client.credentials = renew()
+                _renew(client, renew)
             schedule.hold(error.retry_after)
             step = throw(steps, error)
         else:
             step = send(steps, answer)
+
+
+def _renew(client: SyncClient, renew: Callable[[], Credentials]) -> None:
+    try:
+        client.credentials = renew()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing about the run
+        log.warning("The credentials could not be read anew: %s", error)
 
 
 async def awatch(

@@ -1,0 +1,117 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The Databricks SDK's ways to sign in, and what its errors mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from databricks.sdk.core import Config
+from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
+from databricks.sdk.errors.base import DatabricksError
+
+from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, ServiceError
+from airflow.providers.databricks_air.api.http.managed_identity import ManagedIdentity
+
+__all__ = ["authenticate", "open_config"]
+
+# Seconds for one question of the SDK to a host, and in which it repeats it.
+_PATIENCE = 20
+# RFC 6749, 5.2: what a token endpoint says for good. Entra ID numbers its own.
+_REFUSED = re.compile(
+    r"\b(invalid_client|invalid_grant|invalid_request|invalid_scope|unauthorized_client|access_denied"
+    r"|unsupported_grant_type|AADSTS\d+)\b"
+)
+
+
+class _Given(Config):
+    """A configuration that is only what it is given: nothing of the environment changes who we are."""
+
+    def _load_from_env(self) -> None:
+        return None
+
+    def _known_file_config_loader(self) -> None:
+        if self.profile:
+            super()._known_file_config_loader()  # type: ignore[no-untyped-call]
+
+
+def open_config(fields: Mapping[str, Any], origin: str) -> Config:
+    """Return the SDK's configuration; it may ask the host for its token endpoint.
+
+    :param fields: its keyword arguments; without ``auth_type`` and ``profile`` the SDK looks around.
+    :param origin: of the credentials, for messages.
+    :raises AuthError: when they are refused, or incomplete.
+    :raises ServiceError: when a host does not answer.
+    """
+    # The class finds its fields in itself, once: a subclass has none.
+    Config.attributes()
+    kind = _Given if fields.get("auth_type") or fields.get("profile") else Config
+    strategy = ManagedIdentity() if fields.get("auth_type") == "azure-msi" else None
+    try:
+        return kind(
+            product="airflow-provider-databricks-air",
+            credentials_strategy=strategy,
+            **{"http_timeout_seconds": _PATIENCE, "retry_timeout_seconds": _PATIENCE, **fields},
+        )
+    except Exception as error:  # noqa: BLE001 - the SDK raises whatever its libraries raise
+        raise _meaning(error, origin, for_good=isinstance(error, ValueError)) from None
+
+
+def authenticate(config: Config, origin: str) -> dict[str, str]:
+    """Return headers for the next request, with a new token where the old one is about to expire.
+
+    :param config: from :func:`open_config`.
+    :param origin: of the credentials, for messages.
+    :raises AuthError: when they are refused.
+    :raises ServiceError: when who gives out tokens does not answer, or not in a way that can be read.
+    """
+    try:
+        return dict(config.authenticate())
+    except Exception as error:  # noqa: BLE001 - the SDK raises whatever its libraries raise
+        raise _meaning(error, origin, for_good=False) from None
+
+
+def _meaning(error: Exception, origin: str, *, for_good: bool) -> ApiError:
+    """Return a refusal, or trouble on the way, whatever form the SDK gives to it.
+
+    :param error: of the SDK.
+    :param origin: of the credentials.
+    :param for_good: what an error means that says nothing about itself.
+    """
+    said = re.split(r"\.? Config: ", str(error) or type(error).__name__)[0][:500]
+    whose = f" of {origin}" if origin else ""
+    if _REFUSED.search(said):
+        remedy = "Check the client id and the secret, and that the service principal may use this workspace"
+        return AuthError(f"the sign-in{whose} is refused: {said}. {remedy}")
+    if any(map(_is_trouble, _chain(error))):
+        for_good = False
+    if for_good or any(
+        isinstance(each, (Unauthenticated, PermissionDenied, NotFound)) for each in _chain(error)
+    ):
+        return AuthError(f"the Databricks SDK cannot sign in with the fields{whose}: {said}")
+    return ServiceError(f"no token{whose}: {said}")
+
+
+def _is_trouble(error: BaseException) -> bool:
+    if isinstance(error, DatabricksError):
+        return not isinstance(error, (Unauthenticated, PermissionDenied, NotFound))
+    return isinstance(error, (OSError, NotImplementedError, KeyError))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
