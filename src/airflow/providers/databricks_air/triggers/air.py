@@ -137,7 +137,9 @@ class AirRunTrigger(BaseTrigger):
             return Ended("denied", None, message=str(error))
 
     async def _connect(self) -> Credentials:
-        return await AirRuntimeHook(self.databricks_air_conn_id).aget_credentials()
+        return await AirRuntimeHook(
+            self.databricks_air_conn_id, caller=type(self).__name__
+        ).aget_credentials()
 
     async def _follow_through(self, watcher: Watcher) -> Ended:
         stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
