@@ -239,3 +239,18 @@ def test_permissions_of_a_run_that_waits(launcher: Launcher, caplog: pytest.LogC
     assert sum(waited) == pytest.approx(2.0)
     assert len(warnings(caplog)) == 1
     assert "does not exist yet" in warnings(caplog)[0]
+
+
+def test_protected_directory_names_the_setting(launcher: Launcher, created: Callable[[], int]) -> None:
+    """A home that the workspace does not let anybody make is told with the setting to change."""
+    launcher.air.add_fault(
+        "/api/2.0/workspace/mkdirs",
+        method="POST",
+        times=-1,
+        status=400,
+        error_code="INVALID_PARAMETER_VALUE",
+        message="Folder Users is protected",
+    )
+    with pytest.raises(ConfigError, match="Set DATABRICKS_INTERNAL_USER_WORKSPACE_DIR to a directory"):
+        launcher.launch(launcher.config())
+    assert created() == 0

@@ -76,7 +76,7 @@ def test_command_line(
     assert "Code: working tree of code" in text
     assert "  new           4 B  /Workspace/Users/" in text
     assert main(["plan", str(file), "--output", "json", "--override", "max_retries=0"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["data"]
     assert document["body"]["tasks"][0]["max_retries"] == 0
     assert document["body"]["idempotency_token"] == EXAMPLE_TOKEN
 

@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.api.runs.owner import task_of
 from airflow.providers.databricks_air.cli.envelope import CommandError
 from airflow.providers.databricks_air.cli.output import (
     add_output_option,
@@ -31,6 +32,7 @@ from airflow.providers.databricks_air.cli.output import (
 from airflow.providers.databricks_air.cli.run_ids import run_id
 from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, workspace
 from airflow.providers.databricks_air.cli.times import length, moment
+from airflow.providers.databricks_air.run.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +78,8 @@ def _show(to: Console, description: RunDescription) -> None:
     to.print()
     if data["training_config"]:
         to.print("Training configuration", style="bold")
-        to.print("\n".join(f"  {line}" for line in str(data["training_config"]).rstrip().splitlines()))
+        for line in _readable(data["training_config"]).rstrip().splitlines():
+            to.print(f"  {line}", soft_wrap=True)
         to.print()
     table(to, ("", ""), _fields(to, description, data))
     if len(data["attempts"]) > 1:
@@ -85,6 +88,18 @@ def _show(to: Console, description: RunDescription) -> None:
     if data["termination_reason"]:
         to.print()
         to.print(f"Termination reason: {data['termination_reason']}")
+
+
+def _readable(text: str) -> str:
+    """Return a YAML document with its long texts as blocks; what is no such document stays as it is."""
+    from airflow.providers.databricks_air.run.document.reader import read_yaml
+    from airflow.providers.databricks_air.run.document.writer import write_yaml
+
+    try:
+        document, _ = read_yaml(text)
+    except ConfigError:
+        return text
+    return write_yaml(document) if document is not None else text
 
 
 def _fields(to: Console, description: RunDescription, data: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -104,6 +119,8 @@ def _fields(to: Console, description: RunDescription, data: dict[str, Any]) -> I
             yield name, value
     if data["sweep"]:
         yield "Sweep", _sweep(data["sweep"])
+    if owner := data["owner"]:
+        yield "Airflow task", f"{task_of(owner)}, run {owner.get('run_id')}, try {owner.get('try_number')}"
 
 
 def _sweep(counts: dict[str, int]) -> str:

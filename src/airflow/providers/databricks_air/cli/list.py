@@ -18,6 +18,7 @@ import argparse
 import re
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.cli.envelope import CommandError
@@ -36,6 +37,7 @@ from airflow.providers.databricks_air.cli.times import length, moment
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.runs.fields import RunFields
     from airflow.providers.databricks_air.api.runs.listing import Listing, RunFilter
 
@@ -64,6 +66,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="repeatable; keys: accelerator_type (part of it), age (such as 90m, 12h, 7d), experiment (a glob "
         "such as 'qwen*'), num_accelerators, status, user",
     )
+    parser.add_argument(
+        "--airflow", action="store_true", help="show the Airflow task that each run was asked for by"
+    )
     parser.add_argument("-q", "--no-interactive", action="store_true", help=argparse.SUPPRESS)
     add_sign_in_options(parser)
     add_output_option(parser)
@@ -86,7 +91,10 @@ def _list(args: argparse.Namespace) -> int:
     found = client.run(list_runs(client.calls, wanted, args.limit))
     now = round(time.time() * 1000)
     data = {"runs": [_row(fields, now) for fields in found.runs]}
-    print_data(args, data, lambda to: _show(to, found, now))
+    owners = _owners(client, found) if args.airflow else None
+    for row, owner in zip(data["runs"], owners or (), strict=False):
+        row["owner"] = owner
+    print_data(args, data, lambda to: _show(to, found, now, owners))
     if found.is_cut:
         note(f"The newest {SCAN_LIMIT} runs of the workspace were looked through; older ones were not")
     if found.has_more:
@@ -151,14 +159,24 @@ def _row(fields: RunFields, now: int) -> dict[str, Any]:
     }
 
 
-def _show(to: Console, found: Listing, now: int) -> None:
+def _owners(client: SyncClient, found: Listing) -> list[dict[str, Any] | None]:
+    """Return the note of the Airflow task of each run, side by side; None for a run without one."""
+    from airflow.providers.databricks_air.api.http.together import together
+    from airflow.providers.databricks_air.api.runs.owner import read_owner
+
+    asked = [partial(read_owner, client.calls, fields.launch_directory) for fields in found.runs]
+    return client.run(together(asked))
+
+
+def _show(to: Console, found: Listing, now: int, owners: list[dict[str, Any] | None] | None) -> None:
     from airflow.providers.databricks_air.api.runs.fields import whole_seconds
+    from airflow.providers.databricks_air.api.runs.owner import task_of
 
     if not found.runs:
         to.print("No runs.")
         return
-    rows = (
-        (
+    rows = [
+        [
             str(fields.run.run_id),
             fields.experiment_name or "N/A",
             state(fields.run.phase),
@@ -166,7 +184,12 @@ def _show(to: Console, found: Listing, now: int) -> None:
             length(whole_seconds(*fields.times, now), is_running=not fields.run.is_terminal),
             fields.accelerators or "N/A",
             fields.user or "N/A",
-        )
+        ]
         for fields in found.runs
-    )
-    table(to, ("Run ID", "Experiment", "Status", "Started", "Duration", "Accelerators", "User"), rows)
+    ]
+    columns = ["Run ID", "Experiment", "Status", "Started", "Duration", "Accelerators", "User"]
+    if owners is not None:
+        columns.append("Airflow task")
+        for row, owner in zip(rows, owners, strict=True):
+            row.append(task_of(owner) or "none")
+    table(to, columns, rows)

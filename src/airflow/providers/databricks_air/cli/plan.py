@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """``plan``: what a launch would upload and submit."""
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from airflow.providers.databricks_air.cli.output import add_output_option, answer, print_data
+from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, credentials
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.launch.plan import Plan
@@ -35,13 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="replace a value first, such as compute.num_accelerators=16; repeatable",
     )
-    parser.add_argument(
-        "--connection",
-        default="databricks_air_default",
-        metavar="ID",
-        help="the Airflow connection to the workspace (default: %(default)s)",
-    )
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to print the plan")
+    add_sign_in_options(parser)
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,31 +50,21 @@ def run(args: argparse.Namespace) -> int:
     Token and launch directory are those of the Airflow task; here an example stands for them, unless the
     configuration has a token of its own.
     """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    return answer(args, _print)
 
-    from airflow.providers.databricks_air.exceptions import AirConfigError
-    from airflow.providers.databricks_air.run.errors import AirError
 
-    try:
-        # Airflow 2 logs to the standard output, where nothing but the plan belongs.
-        with contextlib.redirect_stdout(sys.stderr):
-            found = _plan(args)
-    except (AirError, AirConfigError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except AirflowNotFoundException:
-        variable = f"AIRFLOW_CONN_{args.connection.upper()}"
-        print(f"Airflow has no connection {args.connection!r}. Make it, or set {variable}", file=sys.stderr)
-        return 1
-    print(found.to_json() if args.output == "json" else found.to_text())
+def _print(args: argparse.Namespace) -> int:
+    # Airflow 2 logs to the standard output, where nothing but the plan belongs.
+    with contextlib.redirect_stdout(sys.stderr):
+        found = _plan(args)
+    print_data(args, asdict(found), lambda _: print(found.to_text()))
     return 0
 
 
 def _plan(args: argparse.Namespace) -> Plan:
     from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
-    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.run import load_run_config
 
     config = load_run_config(Path(args.file), overrides=args.override)
-    client = planning_client(AirRuntimeHook(args.connection).get_credentials())
+    client = planning_client(credentials(args))
     return plan(client, config, token=config.idempotency_token or EXAMPLE_TOKEN)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+# A launch is worth some waiting: seconds in which a request of it may be repeated.
+_PATIENCE = 300.0
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -72,7 +75,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_data(args, {"status": "DRY_RUN_OK", "dry_run": True}, lambda to: to.print(_dry(args, config)))
         return 0
-    client = workspace(args)
+    client = workspace(args, _PATIENCE)
     token = args.idempotency_key or config.idempotency_token or str(uuid.uuid4())
     try:
         number = _submit(client, config, token)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.credentials import Credentials
 
-__all__ = ["add_sign_in_options", "workspace"]
+__all__ = ["add_sign_in_options", "credentials", "workspace"]
 
 _DEFAULT_CONNECTION = "databricks_air_default"
 # A person waits, and hears of trouble after seconds rather than minutes.
@@ -54,19 +54,25 @@ def add_sign_in_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workspace(args: argparse.Namespace) -> SyncClient:
+def workspace(args: argparse.Namespace, patience: float = _PATIENCE) -> SyncClient:
     """Return a client of the workspace that the arguments name.
 
+    :param args: the command's arguments.
+    :param patience: seconds in which a request may be repeated.
     :raises CommandError: when there is no such connection.
     :raises AuthError: when there is no way to sign in.
     """
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.retry import RetryRule
 
-    return SyncClient(_credentials(args), rule=RetryRule(patience=_PATIENCE))
+    return SyncClient(credentials(args), rule=RetryRule(patience=patience))
 
 
-def _credentials(args: argparse.Namespace) -> Credentials:
+def credentials(args: argparse.Namespace) -> Credentials:
+    """Return the workspace that the arguments name, and who asks it.
+
+    :raises CommandError: when there is no such connection.
+    """
     if args.connection and args.profile:
         raise CommandError("--connection and --profile are two ways to sign in: keep one", exit_code=2)
     connection = args.connection or ("" if args.profile or not _within_airflow() else _DEFAULT_CONNECTION)
@@ -81,15 +87,18 @@ def _within_airflow() -> bool:
 
 
 def _of_connection(name: str) -> Credentials:
+    # Not as tasks do: on Airflow 3 they ask an API server, and a command would miss what is in the database.
+    from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     from airflow.providers.databricks_air.exceptions import AirConfigError
-    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    from airflow.providers.databricks_air.hooks.sign_in import credentials_from
 
     try:
         # Airflow 2 logs to the standard output, where nothing but the result belongs.
         with contextlib.redirect_stdout(sys.stderr):
-            return AirRuntimeHook(name).get_credentials()
+            connection = Connection.get_connection_from_secrets(name)
+            return credentials_from(connection, connection.extra_dejson)
     except AirflowNotFoundException:
         variable = f"AIRFLOW_CONN_{name.upper()}"
         raise CommandError(
@@ -131,8 +140,8 @@ def _plain_profile(name: str) -> tuple[str, str]:
 def _of_sdk(profile: str | None) -> Credentials:
     from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 
-    credentials = SdkCredentials({"profile": profile} if profile else {})
+    found = SdkCredentials({"profile": profile} if profile else {})
     # Says what is missing before anything is done.
-    if not credentials.host:
+    if not found.host:
         raise CommandError("no workspace is named: set DATABRICKS_HOST, or name a profile", "UNAUTHENTICATED")
-    return credentials
+    return found

@@ -127,6 +127,17 @@ class AirRuntimeHook(BaseHook):
         """
         return self.client.perform(get_run(run_id))
 
+    def describe(self, run_id: int) -> dict[str, Any]:
+        """Return a run in full as plain JSON values: the ``data`` that the command ``get -o json`` prints.
+
+        :param run_id: id of the run.
+        :raises RunNotFoundError: when there is no such run.
+        :raises ApiError: when the workspace does not tell.
+        """
+        from airflow.providers.databricks_air.api.runs.description import describe
+
+        return self.client.run(describe(self.client.calls, run_id)).to_json()
+
     def cancel_run(self, run_id: int) -> None:
         """Ask for the end of a run; one that has ended already stays as it is.
 

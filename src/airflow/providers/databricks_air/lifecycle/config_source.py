@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,9 +24,12 @@ from typing import Any
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
+from airflow.providers.databricks_air.run.config.visible_secrets import visible_secrets
 from airflow.providers.databricks_air.run.load import load_run_config
 
 __all__ = ["ConfigSource", "render"]
+
+log = logging.getLogger(__name__)
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 
@@ -69,6 +73,17 @@ class ConfigSource:
         if (self.config_path is None) == (self.config is None):
             given = "neither" if self.config is None else "both"
             raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
+        config, directory = self._read()
+        if names := list(visible_secrets(config.env_variables)):
+            log.warning(
+                "env_variables: the value of %s looks like a credential, and everybody who sees the run can read it. "
+                "Keep it in a secret scope and write secrets: {%s: scope/key}",
+                ", ".join(names),
+                names[0],
+            )
+        return config, directory
+
+    def _read(self) -> tuple[RunConfig, Path]:
         dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
         if self.config is not None:
             return load_run_config(

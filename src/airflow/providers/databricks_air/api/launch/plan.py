@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,6 @@ class Plan:
     code: str
     files: tuple[PlannedFile, ...]
     body: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Return the plan as a JSON document."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
     def to_text(self) -> str:
         """Return the plan for people."""

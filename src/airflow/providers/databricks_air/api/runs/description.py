@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,7 @@ from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.http.together import together
 from airflow.providers.databricks_air.api.runs.calls import export_file, get_document, mlflow_run_name
 from airflow.providers.databricks_air.api.runs.fields import RunFields, iso_time, whole_seconds
+from airflow.providers.databricks_air.api.runs.owner import read_owner
 from airflow.providers.databricks_air.run.outcome.narration import waiting_message
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url
 
@@ -54,6 +55,7 @@ class RunDescription:
     :param training_config: the text of the run configuration in the launch directory; None when it is gone.
     :param now: epoch milliseconds of the look.
     :param mlflow_run_name: of the latest attempt; None when it has none.
+    :param owner: the note of the Airflow task that asked for the run; None for a run of nobody's task.
     """
 
     fields: RunFields
@@ -63,6 +65,7 @@ class RunDescription:
     training_config: str | None
     now: int
     mlflow_run_name: str | None = None
+    owner: Mapping[str, Any] | None = None
 
     @property
     def status_message(self) -> str:
@@ -103,6 +106,7 @@ class RunDescription:
             "sweep": fields.sweep.to_json() if fields.sweep else None,
             "launch_directory": fields.launch_directory or None,
             "code_source_path": fields.code_path or None,
+            "owner": dict(self.owner) if self.owner else None,
             "training_config": self.training_config,
         }
 
@@ -149,9 +153,10 @@ async def describe(client: AsyncClient, run_id: int, now: Callable[[], float] = 
     )
     fields = RunFields.read(document)
     seen = [attempt.run_id for attempt in fields.run.attempts if attempt.run_id][-_MOST_OUTPUTS:]
-    config, *outputs = await together(
+    config, owner, *outputs = await together(
         [
             partial(_config, client, fields.launch_directory),
+            partial(read_owner, client, fields.launch_directory),
             *(partial(_if_there, client, calls.get_output(number).once(30.0)) for number in seen),
         ]
     )
@@ -165,6 +170,7 @@ async def describe(client: AsyncClient, run_id: int, now: Callable[[], float] = 
         config,
         round(now() * 1000),
         await _mlflow_name(client, latest.mlflow_run_id if latest else ""),
+        owner,
     )
 
 

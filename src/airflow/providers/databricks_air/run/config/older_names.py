@@ -48,7 +48,9 @@ class OlderName:
         object.__setattr__(self, "name", name)
 
 
-_NO_POOL = "Legacy node pools are gone; write pool_id, the id of a GPU pool"
+_NO_POOL = (
+    "Legacy node pools are gone; write pool_id, the id of a GPU pool (databricks air list pools shows them)"
+)
 _NO_UDP = "Remove it and write the script into command"
 _PRIORITY = "Write compute.pool_id and compute.priority_class (BEST_EFFORT, NORMAL or CRITICAL)"
 _UNCOMMITTED = "Uncommitted files are packed; write git: {commit: …} to leave them out"

@@ -24,7 +24,13 @@ from typing import Any, NoReturn
 
 import yaml
 
-from airflow.providers.databricks_air.run.document.limits import MAX_BYTES, Budget, too_large
+from airflow.providers.databricks_air.run.document.limits import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    Budget,
+    too_large,
+)
 from airflow.providers.databricks_air.run.document.nodes import Entry, ListNode, MapNode, Node, Origin, Scalar
 from airflow.providers.databricks_air.run.document.paths import path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
@@ -157,15 +163,19 @@ class _Composition(_Composer):  # type: ignore[misc]  # libyaml's parser has no 
 
     def __init__(self, data: bytes, file: str | None) -> None:
         super().__init__(data)
-        self._budget = Budget(file)
+        self._file = file
         self._depth = -1
+        self._nodes = 0
 
     def descend_resolver(self, parent: Any, index: Any) -> None:
         """Count a node before it is composed: composing recurses, and costs memory for every node."""
-        line = parent.start_mark.line + 1 if parent is not None else 1
         self._depth += 1
-        self._budget.check_depth(self._depth, line)
-        self._budget.spend(1, 0, line)
+        self._nodes += 1
+        if self._depth > MAX_DEPTH or self._nodes > MAX_VALUES:
+            line = parent.start_mark.line + 1
+            budget = Budget(self._file)
+            budget.check_depth(self._depth, line)
+            budget.spend(self._nodes, 0, line)
 
     def ascend_resolver(self) -> None:
         """Leave a node."""
@@ -191,10 +201,12 @@ class _Reader:
         self._origin = origin
         self._trail: list[str | int] = []
         # node of PyYAML → ours, and what an alias to it costs (values, characters, levels); None inside itself
+        self._has_aliases = False
         self._known: dict[Any, tuple[Node, int, int, int] | None] = {}
 
     def read(self, data: bytes) -> Node | None:
         """Return the document in *data*, or None when it is empty."""
+        self._has_aliases = b"*" in data
         composition = None
         try:
             composition = _Composition(data, self.file)
@@ -213,25 +225,33 @@ class _Reader:
         return None if isinstance(node, Scalar) and node.value is None else node
 
     def _node(self, found: Any, depth: int) -> Node:
-        line = found.start_mark.line + 1
+        if not self._has_aliases:
+            return self._fresh(found, depth)
         if found in self._known:
-            return self._alias(found, depth, line)
-        self.budget.check_depth(depth, line)
+            return self._alias(found, depth)
         values, characters = self.budget.values, self.budget.characters
         self._known[found] = None
-        origin = self._origin or Origin(self.file, line)
-        node: Node
-        levels = 0
-        if isinstance(found, yaml.ScalarNode):
-            node = self._scalar(found, origin)
-        else:
-            node, levels = self._collection(found, depth, origin)
-        spent = self.budget.values - values, self.budget.characters - characters
-        self._known[found] = (node, *spent, levels)
+        node = self._fresh(found, depth)
+        levels = 0 if isinstance(node, Scalar) else 1 + self._levels_below(found)
+        self._known[found] = (node, self.budget.values - values, self.budget.characters - characters, levels)
         return node
 
-    def _alias(self, found: Any, depth: int, line: int) -> Node:
-        known = self._known[found]
+    def _fresh(self, found: Any, depth: int) -> Node:
+        origin = self._origin or Origin(self.file, found.start_mark.line + 1)
+        if type(found) is yaml.ScalarNode:
+            return self._scalar(found, origin)
+        listed = type(found) is yaml.SequenceNode
+        if found.tag is not None and found.tag not in ("!", f"{_CORE}seq" if listed else f"{_CORE}map"):
+            self._refuse(f"the tag {found.tag} is not supported", "Remove the tag", found)
+        self.budget.spend(1, 0, origin.line)
+        return self._list(found, depth, origin) if listed else self._mapping(found, depth, origin)
+
+    def _levels_below(self, found: Any) -> int:
+        inner = found.value if type(found) is yaml.SequenceNode else [value for _, value in found.value]
+        return max(((self._known[item] or (None, 0, 0, 0))[3] for item in inner), default=0)
+
+    def _alias(self, found: Any, depth: int) -> Node:
+        known, line = self._known[found], found.start_mark.line + 1
         if known is None:
             self._refuse("an alias repeats what holds it", "Remove the alias", found)
         node, values, characters, levels = known
@@ -252,17 +272,6 @@ class _Reader:
         if tag != f"{_CORE}{_TAGS[type(value)]}":
             self._refuse(f"{text[:40]!r} cannot be read with the tag {tag}", "Remove the tag", found)
         return Scalar(value, text, origin)
-
-    def _collection(self, found: Any, depth: int, origin: Origin) -> tuple[Node, int]:
-        """Return a list or a mapping, and how many levels are below it."""
-        kind = "seq" if isinstance(found, yaml.SequenceNode) else "map"
-        if found.tag not in (None, "!", f"{_CORE}{kind}"):
-            self._refuse(f"the tag {found.tag} is not supported", "Remove the tag", found)
-        self.budget.spend(1, 0, origin.line)
-        node = self._list(found, depth, origin) if kind == "seq" else self._mapping(found, depth, origin)
-        inner = found.value if kind == "seq" else [value for _, value in found.value]
-        levels = max(((self._known[item] or (None, 0, 0, 0))[3] for item in inner), default=0)
-        return node, levels + 1
 
     def _list(self, found: Any, depth: int, origin: Origin) -> ListNode:
         items: list[Node] = []
