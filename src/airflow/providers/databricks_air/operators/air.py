@@ -78,7 +78,7 @@ class AirRunOperator(BaseOperator):
     :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param wait_for_termination: whether to wait at all; without it the task succeeds once the run exists.
-    :param polling_interval: seconds between two looks at the run's state.
+    :param polling_interval: the longest time that a change of the run's state may stay unnoticed, in seconds.
     :param queue_timeout: seconds that an attempt may wait for accelerators before the run is cancelled and
         the task fails; None for as long as it takes.
     :param on_kill: ``"cancel"`` ends the run when a user ends the task or ``execution_timeout`` passes;

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AirRunTrigger"]
 
-MEASURE = AirflowMeasure()
-
 
 class AirRunTrigger(BaseTrigger):
     """Follows a run and fires once, when there is something for the task to decide.
@@ -131,7 +129,8 @@ class AirRunTrigger(BaseTrigger):
 
     async def _follow(self) -> Ended:
         try:
-            async with SharedWatcher(self.databricks_air_conn_id, self._connect, MEASURE) as watcher:
+            conn_id = self.databricks_air_conn_id
+            async with SharedWatcher(conn_id, self._connect, AirflowMeasure(conn_id)) as watcher:
                 self._watcher = watcher
                 return await self._follow_through(watcher)
         except AirConfigError as error:
