@@ -276,14 +276,6 @@ MUTATIONS = (
         "test_a_retry_after_a_failed_run_starts_a_fresh_one",
     ),
     Mutation(
-        "life: a run that fails at once is new",
-        FINDER,
-        "if not is_old or run.is_success",
-        "if run.is_success",
-        TEST_FINDER,
-        "test_a_run_that_fails_at_once_is_not_taken_for_an_old_one",
-    ),
-    Mutation(
         "life: execution_timeout cancels",
         VERDICT,
         "    if timed_out:\n",
