@@ -18,12 +18,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirConfigError
-from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
-from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.load import load_run_config
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
 __all__ = ["ConfigSource", "render"]
 
@@ -38,6 +38,10 @@ def render(content: Any, airflow: Callable[[Any], Any]) -> Any:
     :param content: what a Dag author wrote for a template field, or a part of it.
     :param airflow: renders what it is given as Airflow does.
     """
+    # Parsing a Dag file does not need the schema.
+    from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
+
     if isinstance(content, RunConfig):
         return content.with_texts(lambda text: render(text, airflow) if _TEMPLATE.search(text) else text)
     if isinstance(content, str):
@@ -66,6 +70,8 @@ class ConfigSource:
         :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
         :raises ConfigError: when the configuration has mistakes.
         """
+        from airflow.providers.databricks_air.run.load import load_run_config
+
         if (self.config_path is None) == (self.config is None):
             given = "neither" if self.config is None else "both"
             raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
