@@ -19,7 +19,7 @@ copyright = f"2026, {author}"
 version = release = __version__
 
 extensions = ["sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "many-runs-table.rst"]
 nitpicky = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"

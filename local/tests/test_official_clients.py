@@ -107,3 +107,40 @@ def test_telemetry_is_taken(client: Client) -> None:
     answer = client.send("POST", "/telemetry-ext", {"uploadTime": 1, "items": [], "protoLogs": ["{}", "{}"]})
 
     assert (answer.status, answer.json) == (200, {"errors": [], "numProtoSuccess": 2})
+
+
+def test_oauth_errors_have_oauths_fields(client: Client) -> None:
+    """A client that cannot log in prints what the server says."""
+    form = "grant_type=client_credentials&client_id=any&client_secret=wrong"
+    answer = client.send("POST", "/oidc/v1/token", form, Authorization="")
+
+    assert answer.status == 401
+    assert answer.json == {
+        "error": "invalid_client",
+        "error_description": "Client authentication failed",
+    }
+
+
+def test_numbers_may_be_text_everywhere(client: Client) -> None:
+    """Every number of a submit body may come as text, as in the JSON form of every protocol buffer."""
+    client.put_file("/Workspace/Users/you@example.com/demo/command.sh", "true")
+    body = client.submit_body(accelerator="GPU_8xH100", count="16", timeout_seconds="600")
+    body["tasks"][0]["max_retries"] = "2"
+
+    run = client.run(client.send("POST", "/api/2.2/jobs/runs/submit", body).json["run_id"])
+
+    assert run["timeout_seconds"] == 600
+    assert run["tasks"][0]["max_retries"] == 2
+    assert run["tasks"][0]["ai_runtime_task"]["deployments"][0]["compute"]["accelerator_count"] == 16
+
+
+def test_a_run_of_many_attempts_has_pages(air: LocalAirRuntime, client: Client) -> None:
+    """Above a hundred attempts ``runs/get`` gives the rest on further pages."""
+    air.on("demo").retries_after(0).fails()
+    run_id = client.submit(max_retries=104)
+    first = client.wait(run_id)
+    second = client.get("/api/2.2/jobs/runs/get", run_id=run_id, page_token=first["next_page_token"]).json
+
+    numbers = [task["attempt_number"] for page in (first, second) for task in page["tasks"]]
+    assert numbers == list(range(105))
+    assert "next_page_token" not in second

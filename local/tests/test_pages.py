@@ -173,3 +173,84 @@ def test_many_metrics_and_a_long_line(client: Client) -> None:
     assert page.partition("2 more metrics")[0].count("<polyline") == 6
     assert page.count("<polyline") == 8
     assert "x … 4,000 more characters" in page
+
+
+def test_a_red_run_says_why_at_its_top(client: Client) -> None:
+    """The node that failed, its last lines and its exit code stand above everything else."""
+    run_id = client.submit(
+        'for n in $(seq 30); do echo "line $n of $NODE_RANK"; done; if (( NODE_RANK == 1 )); then exit 3; fi; sleep 30',
+        count=2,
+    )
+    client.wait(run_id)
+
+    page = _page(client, f"/jobs/runs/{run_id}")
+
+    top = page.partition("<h2>Attempts")[0]
+    assert "The last lines of node 1" in top
+    assert "ERROR: Script failed with exit code 3" in top
+    assert "line 30 of 1" in top
+    assert "line 5 of 1" not in top
+    assert "seq 30" in page.partition("<h2>Command")[2]
+
+
+def test_a_whole_log_can_be_kept(client: Client) -> None:
+    """The page shows the newest lines of a node and leads to all of them, as text."""
+    run_id = client.submit("seq 5000; echo '<b>'")
+    client.wait(run_id)
+    page = _page(client, f"/jobs/runs/{run_id}")
+    link = re.search(r"href='(/jobs/runs/\d+/logs/0/0.txt)'", page)
+    assert link is not None
+
+    whole = client.send("GET", link[1], Authorization=_password(client))
+
+    assert whole.body.decode().splitlines() == [*map(str, range(1, 5001)), "<b>"]
+    assert whole.headers["Content-Type"].startswith("text/plain")
+    assert client.send("GET", link[1].replace("/0/0", "/1/0"), Authorization=_password(client)).status == 404
+    assert client.send("GET", link[1], Authorization="").status == 401
+
+
+def test_artifacts_of_every_attempt_are_counted(client: Client) -> None:
+    """Each attempt has its files, and more than are shown are counted right."""
+    client.air.on("demo").fails(logs=["one"]).succeeds(logs=["two"])
+    run = client.wait(client.submit(max_retries=1))
+    output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][1]["run_id"]).json
+    mlflow_run = output["ai_runtime_task_output"]["mlflow_run_id"]
+    names = [f"f/{number}" for number in range(300)]
+    target = {"run_id": mlflow_run, "path": names}
+    made = client.send("POST", "/api/2.0/mlflow/artifacts/credentials-for-write", target).json
+    for info in made["credential_infos"]:
+        client.send("PUT", info["signed_uri"].removeprefix(client.air.url), b"x", Authorization="")
+
+    page = _page(client, f"/jobs/runs/{run['run_id']}")
+
+    assert "The first 200 of 301 files" in page
+    assert "Artifacts of attempt 0" in page
+    experiment = output["ai_runtime_task_output"]["mlflow_experiment_id"]
+    assert f"href='/ml/experiments/{experiment}'" in page
+
+
+def test_the_list_can_be_narrowed(client: Client) -> None:
+    """By a part of the experiment's name, by state, and by experiment; long lists have pages."""
+    client.air.on("bad*").fails()
+    runs = {name: client.wait(client.submit(name=name)) for name in ("good-1", "bad-1", "bad-2")}
+
+    by_name = _page(client, "/?experiment=bad")
+    assert (by_name.count(">bad-"), by_name.count(">good-")) == (2, 0)
+    by_state = _page(client, "/?state=SUCCESS")
+    assert (by_state.count("<td>bad-"), by_state.count("<td>good-")) == (0, 1)
+    before = _page(client, f"/?before={runs['bad-2']['run_id']}")
+    assert (before.count("<td>bad-2"), before.count("<td>bad-1")) == (0, 1)
+    output = client.get("/api/2.2/jobs/runs/get-output", run_id=runs["bad-1"]["tasks"][0]["run_id"]).json
+    experiment = output["ai_runtime_task_output"]["mlflow_experiment_id"]
+    only = _page(client, f"/ml/experiments/{experiment}")
+    assert (only.count("<td>bad-1"), only.count("<td>bad-2")) == (1, 0)
+
+
+def test_a_spike_stays_in_a_plot(client: Client) -> None:
+    """One value among many thousands is drawn, although not every point is."""
+    from databricks_air_local.page.plot import plot
+
+    drawn = plot([(step, 100.0 if step == 3333 else 1.0) for step in range(20_000)])
+
+    assert ",12.0" in drawn  # the top of the plot
+    assert drawn.count(",") < 3000

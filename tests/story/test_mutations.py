@@ -14,103 +14,74 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import fasteners
 import pytest
+
+from tests.story.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path("src/airflow/providers/databricks_air")
-FINDER = "tests/unit/lifecycle/test_find_or_submit.py"
+# What a test says that has found something wrong; anything else is a mutant that does not even run.
+REASON = re.compile(r"^(assert|AssertionError|Failed|ValueError: zip)")
 
 
-@dataclass(frozen=True)
-class Mutation:
-    """Something that the promise rests on, and how to take it away.
+def _run(source: Path, tests: list[str], report: Path) -> dict[str, str]:
+    """Run tests with the package at *source*; return what each failing test says, by its name.
 
-    :param name: what it is.
-    :param file: where it is, inside the package.
-    :param line: what stands there.
-    :param without: what stands there without it.
-    :param guard: the test that must fail then, as arguments of pytest; or a row of the chaos table.
+    An error outside of a test is under the empty name.
     """
+    env = {**os.environ, "PYTHONPATH": str(source), "PYTEST_ADDOPTS": ""}
+    # A guard may fail by waiting for ever.
+    limit = ("--timeout=60", "--timeout-method=thread")
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", *limit, f"--junit-xml={report}", *tests]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode not in {0, 1} or not report.exists():
+        return {"": done.stdout[-2000:] + done.stderr[-2000:]}
+    failed: dict[str, str] = {}
+    for case in ET.parse(report).getroot().iter("testcase"):
+        name = str(case.get("name")).partition("[")[0]
+        for one in case.findall("failure"):
+            failed[name] = str(one.get("message"))
+        for one in case.findall("error"):
+            failed[""] = f"{name}: {one.get('message')}"
+    return failed
 
-    name: str
-    file: str
-    line: str
-    without: str
-    guard: tuple[str, ...]
 
-    @property
-    def command(self) -> list[str]:
-        """The guard as a command."""
-        if self.guard[0] == "--cause":
-            return [sys.executable, "-m", "tests.story.chaos", "--trials", "1", "--slots", "1", *self.guard]
-        # A guard may fail by waiting for ever.
-        limit = ("--timeout=60", "--timeout-method=thread")
-        return [sys.executable, "-m", "pytest", "-q", "-x", *limit, *self.guard]
-
-
-MUTATIONS = (
-    Mutation(
-        "token",
-        "lifecycle/find_or_submit.py",
-        "token or known or self.identity.of_life(life).token(generation),",
-        "token or __import__('secrets').token_hex(32),",
-        (f"{FINDER}::test_a_second_worker_of_the_same_try_ends_up_on_the_same_run",),
-    ),
-    Mutation(
-        "life in the token",
-        "lifecycle/identity.py",
-        'life="" if is_any_life else _life(context, policy, forgets)',
-        'life=""',
-        ("--cause", "clear-finished", "--mode", "sync"),
-    ),
-    Mutation(
-        "store",
-        "lifecycle/record.py",
-        "value = self._patiently(lambda store: store.get(STORE_KEY))",
-        "value = None",
-        (f"{FINDER}::test_a_clear_starts_a_fresh_run_and_ends_the_old_one",),
-    ),
-    Mutation(
-        "state query of the worker",
-        "lifecycle/worker.py",
-        "seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)",
-        "seen = None",
-        ("--cause", "mark-failed", "--mode", "sync"),
-    ),
-    Mutation(
-        "state query of the trigger",
-        "lifecycle/verdict.py",
-        '        return Verdict(True, f"the task instance was set to {seen.state}")\n    if on_clear == "adopt":',
-        '        pass\n    if on_clear == "adopt":',
-        ("--cause", "mark-failed", "--mode", "deferrable"),
-    ),
-    Mutation(
-        "deadline",
-        "operators/air.py",
-        "deadline=deadline_of(context, timeout.total_seconds()) if timeout is not None else None,",
-        "deadline=None,",
-        ("tests/story/test_first_run.py::test_execution_timeout_of_a_deferred_task_is_a_timeout",),
-    ),
-)
+@pytest.fixture(scope="session")
+def green(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The guards, all of which pass as long as nothing is taken away."""
+    shared = tmp_path_factory.getbasetemp().parent
+    done = shared / "mutations.json"
+    guards = sorted({one.node for one in MUTATIONS})
+    with fasteners.InterProcessLock(shared / "mutations.lock"):
+        if not done.exists():
+            failed = _run(ROOT / "src", guards, tmp_path_factory.mktemp("green") / "report.xml")
+            done.write_text(json.dumps(failed))
+    assert json.loads(done.read_text()) == {}, "the guards fail without any mutation"
+    return set(guards)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[one.name for one in MUTATIONS])
-def test_a_guard_fails_without_what_it_guards(mutation: Mutation, tmp_path: Path) -> None:
-    """With one line taken away, the test that is named for it fails; and it fails because of that line."""
+def test_a_guard_fails_without_what_it_guards(mutation: Mutation, green: set[str], tmp_path: Path) -> None:
+    """With one line changed, the test that is named for it fails, and fails because of what it asserts."""
+    assert mutation.node in green
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     source = tmp_path / PACKAGE / mutation.file
     whole = source.read_text()
-    assert whole.count(mutation.line) == 1
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "PYTEST_ADDOPTS": ""}
+    assert whole.count(mutation.line) == 1, f"{mutation.file} has not got exactly one: {mutation.line}"
     source.write_text(whole.replace(mutation.line, mutation.without))
-    answer = subprocess.run(mutation.command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert answer.returncode == 1, answer.stdout + answer.stderr
+    failed = _run(tmp_path / "src", [mutation.node], tmp_path / "report.xml")
+    assert failed, f"survived: {mutation.name}"
+    other = {name: said for name, said in failed.items() if not name or not REASON.match(said)}
+    assert not other, f"failed for another reason: {other}"

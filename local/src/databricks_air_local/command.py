@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import math
 import os
+import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -30,16 +33,26 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "main", "run"]
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def main() -> int:
-    """Run the command and return its exit code: 0 stopped, 2 wrong usage."""
+    """Run the command and return its exit code: 0 stopped, 2 wrong usage, or that of the command behind ``--``."""
     parser = argparse.ArgumentParser(
-        prog="databricks-air-local", description="Databricks AI Runtime on this machine."
+        prog="databricks-air-local",
+        description="Databricks AI Runtime on this machine.",
+        usage="%(prog)s [options] [-- COMMAND ...]",
+        epilog="With a COMMAND the server lives as long as it does, and it has the connection in its environment.",
     )
     configure(parser)
-    return run(parser.parse_args())
+    arguments, command = sys.argv[1:], []
+    if "--" in arguments:
+        place = arguments.index("--")
+        arguments, command = arguments[:place], arguments[place + 1 :]
+    args = parser.parse_args(arguments)
+    args.command_line = command
+    return run(args)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,20 +94,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin logs as the platform does, with a line about a missing requirements.yaml",
     )
+    parser.add_argument("--token", default="", help="the token, instead of a new one")
+    parser.add_argument(
+        "--public-url",
+        default="",
+        metavar="URL",
+        help="what clients reach the server by, from a container say",
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON when the server is up")
     parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
     parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; return 2 for wrong options."""
-    if args.speed and args.clock != "virtual":
-        return _fail("--speed: only a virtual clock has one; add --clock virtual")
-    if not args.user.strip():
-        return _fail("--user: must not be empty")
     try:
-        secrets = _secrets([*_lines(args.secrets), *args.secret])
-        _check_host(args.host, args.i_know)
-        runtime = _runtime(args, secrets)
+        runtime = _runtime(args)
     except ValueError as error:
         return _fail(str(error))
     if not _is_loopback(args.host):
@@ -114,19 +129,68 @@ def run(args: argparse.Namespace) -> int:
         return _fail(
             f"cannot serve on {args.host}:{args.port} from {args.state_dir or 'a new directory'}: {error}"
         )
-    _say(
-        f"Local AI Runtime: {runtime.url}",
-        f"Token: {runtime.token}",
-        f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={runtime.connection_uri}",
-        f"Pages: {runtime.page_url()}",
-        "Ctrl-C stops it.",
-    )
+    if getattr(args, "command_line", None):
+        return _beside(runtime, args.command_line)
+    shown = _shown(runtime)
+    _say(*([json.dumps(shown)] if args.json else _lines_of(shown)))
     stop.wait()
     runtime.stop()
     return 0
 
 
-def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRuntime:
+def _check(args: argparse.Namespace) -> None:
+    """Check what options say together.
+
+    :raises ValueError: naming the option and what is wrong.
+    """
+    if args.speed and args.clock != "virtual":
+        raise ValueError("--speed: only a virtual clock has one; add --clock virtual")
+    if args.token and not _TOKEN.fullmatch(args.token):
+        raise ValueError("--token: may hold letters, digits and -._~+/= only, 16 or more")
+    if args.public_url and not args.public_url.startswith(("http://", "https://")):
+        raise ValueError(f"--public-url {args.public_url!r}: must begin with http:// or https://")
+    if not args.user.strip():
+        raise ValueError("--user: must not be empty")
+    _check_host(args.host, args.i_know)
+
+
+def _shown(runtime: LocalAirRuntime) -> dict[str, str]:
+    return {
+        "url": runtime.url,
+        "token": runtime.token,
+        "connection_uri": runtime.connection_uri,
+        "pages": runtime.page_url(),
+    }
+
+
+def _beside(runtime: LocalAirRuntime, command: list[str]) -> int:
+    """Run a command with the server up, and return its exit code."""
+    environment = {
+        **os.environ,
+        "AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT": runtime.connection_uri,
+        "DATABRICKS_HOST": runtime.url,
+        "DATABRICKS_TOKEN": runtime.token,
+    }
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except OSError as error:
+        return _fail(f"{command[0]}: {error.strerror}")
+    finally:
+        runtime.stop()
+
+
+def _lines_of(shown: dict[str, str]) -> list[str]:
+    return [
+        f"Local AI Runtime: {shown['url']}",
+        f"Token: {shown['token']}",
+        f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={shown['connection_uri']}",
+        f"Pages: {shown['pages']}",
+        "Ctrl-C stops it.",
+    ]
+
+
+def _runtime(args: argparse.Namespace) -> LocalAirRuntime:
+    _check(args)
     from databricks_air_local.runtime import LocalAirRuntime
     from databricks_air_local.script.scenario import Scenario
     from databricks_air_local.state.clock import VirtualClock
@@ -145,7 +209,9 @@ def _runtime(args: argparse.Namespace, secrets: dict[str, str]) -> LocalAirRunti
         requirements_notice=args.requirements_notice,
         memory_limit=args.memory,
         cpus=args.cpus,
-        secrets=secrets,
+        secrets=_secrets([*_lines(args.secrets), *args.secret]),
+        token=args.token,
+        public_url=args.public_url,
     )
 
 

@@ -14,25 +14,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from databricks_air_local.runtime import LocalAirRuntime
 
-__all__ = ["air"]
+__all__ = ["air", "air_fixture"]
+
+Scope = Literal["session", "package", "module", "class", "function"]
 
 
-@pytest.fixture
-def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRuntime]:
-    """Start a server for one test and make it the connection ``databricks_air_default``."""
+def air_fixture(scope: Scope = "function", conn_id: str = "databricks_air_default", **options: Any) -> Any:
+    """Return a fixture: a server, which is an Airflow connection while the fixture lives.
+
+    In a ``conftest.py``: ``air = air_fixture(scope="session", conn_id="gpu", clock="virtual")``.
+
+    :param scope: how long one server serves.
+    :param conn_id: the connection that it is.
+    :param options: of ``LocalAirRuntime``.
+    """
+
+    @pytest.fixture(scope=scope)
+    def running() -> Iterator[LocalAirRuntime]:
+        """Start a server and make it an Airflow connection."""
+        with _served(conn_id, options) as runtime:
+            yield runtime
+
+    return running
+
+
+@contextmanager
+def _served(conn_id: str, options: dict[str, Any]) -> Iterator[LocalAirRuntime]:
     # Every pytest of the environment loads this module, also those that never ask for the server.
     from databricks_air_local.runtime import LocalAirRuntime
 
-    with LocalAirRuntime(tmp_path / "air") as runtime:
-        monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT", runtime.connection_uri)
-        yield runtime
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    before = os.environ.get(name)
+    with LocalAirRuntime(**options) as runtime:
+        os.environ[name] = runtime.connection_uri
+        try:
+            yield runtime
+        finally:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
+
+
+air = air_fixture()

@@ -160,13 +160,15 @@ class AirControl:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self.token = token
+        #: Where it listens, when ``url`` is what others reach it by.
+        self.control_url = ""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send one request and return the JSON of the answer.
 
         :raises ValueError: with the server's message when it refuses.
         """
-        parts = urlsplit(self.url)
+        parts = urlsplit(self.control_url or self.url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             payload = None if body is None else json.dumps(body)

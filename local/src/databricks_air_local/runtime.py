@@ -137,6 +137,7 @@ class LocalAirRuntime(AirControl):
         try:
             await self.workspace.start(*self._address)
             self.url, self.token = self.workspace.site.url, self.workspace.tokens.main
+            self.control_url = self.workspace.site.listening
             self._ready.set()
             await self._stop.wait()
         finally:

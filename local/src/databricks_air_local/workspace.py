@@ -18,6 +18,7 @@ import email.utils
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -88,7 +89,7 @@ class Workspace:
         self.clock = clock or RealClock()
         self.site = Site(settings.user, settings.workspace_id)
         self.store = Store(directory)
-        self.tokens = Tokens(self.store, self.clock)
+        self.tokens = Tokens(self.store, self.clock, settings.token)
         self.sealer = Sealer(self.store, self.clock, self.site)
         self.doors = Doors(self.tokens, self.sealer)
         self.files = Files(self.store, self.clock, settings.user)
@@ -158,7 +159,10 @@ class Workspace:
         host, port = await self._server.start()
         self.store.put("meta", "port", {"port": port})
         self.doors.loopback = ipaddress.ip_address(host).is_loopback
-        self.site.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        listening = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.site.url = self.settings.public_url.rstrip("/") or listening
+        self.site.listening = listening
+        self.doors.names.add(urlsplit(self.site.url).hostname or "")
         for run in self.runs:
             if run.active:
                 self.lifecycle.resume(run)

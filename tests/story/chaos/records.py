@@ -35,9 +35,10 @@ def describe(seed: int, executor: str, package: Path | None) -> dict[str, Any]:
     :param package: sources of another checkout; None for those of this one.
     """
     root = package.parent if package else ROOT
+    commit = _git(root, "rev-parse", "HEAD")
     return {
-        "commit": _git(root, "rev-parse", "HEAD"),
-        "is_clean": not _git(root, "status", "--porcelain", "--untracked-files=no"),
+        "commit": commit,
+        "is_clean": bool(commit) and not _git(root, "status", "--porcelain", "--untracked-files=no"),
         "date": time.strftime("%Y-%m-%d"),
         "seed": seed,
         "executor": executor,

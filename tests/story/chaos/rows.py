@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Outcome
+from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE, Cause, Gap, Leg, Mode, Outcome
 
 __all__ = ["CAUSES", "GROUPS", "cause"]
 
@@ -37,7 +37,7 @@ WATCHED_ON = Outcome("Stays alive. The watch goes on where it was; the task need
 CANCELLED = Outcome("Is cancelled.", task="failed", ended="all", result=False)
 REPLACED = Outcome("Is cancelled; a fresh one is started.", runs=2, ended="older", tries=2)
 FRESH = Outcome("The old run has ended; a fresh one is started.", runs=2, tries=2)
-ORPHANS = "``airflow databricks-air orphans --cancel`` lists and ends it"
+ORPHANS = ":ref:`orphans <orphans>` lists and ends it"
 
 # The acts, as (key, words), and what becomes of a run that is alive and of one that has ended.
 ACTS = (
@@ -72,6 +72,20 @@ MOMENTS = (
 )
 
 
+_UNTAKEN = Gap(
+    NO_CHANCE,
+    f"a deferred task that no triggerer has taken up yet has no code that runs; {ORPHANS}",
+)
+
+
+def _exceptions(act: str, moment: str, live: Outcome) -> dict[tuple[Mode, Leg], Outcome]:
+    """Return where an act meets a task that is deferred already and that no triggerer has taken up yet."""
+    if moment != "handover" or not act.startswith("mark"):
+        return {}
+    words = "Is cancelled; stays alive if the task is deferred already and no triggerer has taken it up yet."
+    return {("deferrable", leg): replace(live, words=words, gap=_UNTAKEN) for leg in LEGS}
+
+
 def _acts() -> tuple[Cause, ...]:
     return tuple(
         Cause(
@@ -79,8 +93,9 @@ def _acts() -> tuple[Cause, ...]:
             f"a user {does}, {when}",
             USER,
             live if is_alive else ended,
+            exceptions=_exceptions(act, moment, live),
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "waiting"), ("mark-failed", "waiting")} else (),
+            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "submit")} else (),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -147,6 +162,7 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
+        story=(0,),
     ),
     Cause(
         "missing-at-retry",

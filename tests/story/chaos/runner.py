@@ -98,8 +98,11 @@ class Chaos:
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
         for is_crowd in (False, True):
             jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
-            with ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots)) as pool:
+            pool = ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots))
+            try:
                 yield from pool.map(self._solo, jobs)
+            finally:
+                pool.shutdown(cancel_futures=True)
         for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
             shared = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
             size = MOST_IN_A_SLOT * len(self.slots)

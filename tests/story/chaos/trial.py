@@ -28,7 +28,7 @@ from tests.story.airflow_cluster import (
     task_process,
     wait_for,
 )
-from tests.story.chaos.causes import Cause, Leg, Mode, Outcome
+from tests.story.chaos.causes import AUTHOR, Cause, Leg, Mode, Outcome
 from tests.story.chaos.dags import INDICES, dag_id
 from tests.story.chaos.judge import Observed
 from tests.story.chaos.ledger import Ledger
@@ -212,7 +212,8 @@ class Trial:
         ledger = self.ledger
         is_over = all(view.state in FINISHED for view in self.views)
         unowned = set(ledger.alive) - ledger.asked_to_end if is_over else ledger.unfollowed
-        return LATE if unowned and not self.expected.gap else QUIET
+        gap = self.expected.gap
+        return LATE if unowned and (gap is None or gap.kind != AUTHOR) else QUIET
 
     def _snapshot(self) -> object:
         views = tuple((view.state, view.try_number) for view in self.views)

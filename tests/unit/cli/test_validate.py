@@ -182,6 +182,7 @@ def test_a_command_loads_its_own_modules_only(tmp_path: Path) -> None:
         "cli",
         "cli.envelope",
         "cli.parser",
+        "cli.sign_in",
         "cli.validate",
     }
     assert ours & {"run.snapshot", "run.archive", "run.payload", "run.json_schema", "run.logs"} == set()

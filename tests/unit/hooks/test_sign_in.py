@@ -15,6 +15,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,8 @@ from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.hooks.sign_in import KUBERNETES_TOKEN, METHODS, credentials_from
+from airflow.providers.databricks_air.run.config.visible_secrets import visible_secrets
+from databricks_air_local import LocalAirRuntime
 
 HOST = "https://adb-1.azuredatabricks.net"
 
@@ -193,3 +198,73 @@ def test_the_form_offers_every_way() -> None:
         "relabeling": LABELS,
         "placeholders": PLACEHOLDERS,
     }
+
+
+@pytest.fixture
+def air(tmp_path: Path) -> Iterator[LocalAirRuntime]:
+    """A workspace."""
+    with LocalAirRuntime(tmp_path / "air") as runtime:
+        yield runtime
+
+
+def tested(monkeypatch: pytest.MonkeyPatch, **connection: Any) -> tuple[bool, str]:
+    """Return what the Test button says of a connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_TRAINING", json.dumps({"conn_type": "databricks_air", **connection}))
+    return AirRuntimeHook("training").test_connection()
+
+
+def test_the_test_button_says_who_we_are(air: LocalAirRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good connection: workspace, user, and what of AI Runtime is seen there. A port of 0, as the page sends, is none."""
+    good, said = tested(monkeypatch, host=air.url, password=air.token, port=0)
+    assert good, said
+    assert said.startswith(f"Connected to {air.url}")
+    assert "as you@example.com" in said
+    for what in ("AI Runtime, own runs: 0", "GPU pools:", "usage policies:"):
+        assert what in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"password": "wrong-s3cret"}, "403"),
+        ({"password": ""}, "password is empty"),
+        ({"host": "https://no-such-workspace.invalid"}, "nobody knows https://no-such-workspace.invalid"),
+        ({"host": "http://127.0.0.1:1"}, "no answer from http://127.0.0.1:1 (Connection refused)"),
+    ],
+)
+def test_the_test_button_says_what_is_wrong(
+    air: LocalAirRuntime, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], words: str
+) -> None:
+    """Token, field, name or port: the cause is named, in less than ten seconds, without the secret."""
+    started = time.monotonic()
+    good, said = tested(monkeypatch, **{"host": air.url, "password": air.token, **changes})
+    assert time.monotonic() - started < 10
+    assert not good
+    assert words in said
+    assert "s3cret" not in said
+
+
+def test_the_test_button_does_not_wait_for_ever(
+    air: LocalAirRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workspace that does not answer is given up in less than ten seconds."""
+    air.add_fault("*", then="hang", times=-1)
+    started = time.monotonic()
+    good, said = tested(monkeypatch, host=air.url, password=air.token)
+    assert not good
+    assert "none within 6 s" in said
+    assert time.monotonic() - started < 10
+
+
+def test_a_value_that_looks_like_a_credential_is_found() -> None:
+    """Prefixes of services and telling names with long values; switches, paths and references are left alone."""
+    variables = {
+        "A": "dapi" + "0" * 32,
+        "HF": "hf_" + "x" * 34,
+        "WANDB_API_KEY": "0123456789abcdef0123456789abcdef",
+        "TOKENIZER": "0123456789abcdef0123",
+        "HF_TOKEN": "scope/key-that-is-long",
+        "MAX_TOKEN": "4096",
+        "PLAIN": "hello",
+    }
+    assert list(visible_secrets(variables)) == ["A", "HF", "WANDB_API_KEY"]

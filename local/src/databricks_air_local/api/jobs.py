@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Jobs"]
 
 _LARGEST_LIST = 25
+_TASKS = 100
 
 
 def _run_id(request: Request) -> int:
@@ -101,8 +102,15 @@ class Jobs:
         return {"run_id": run.run_id}
 
     def get(self, request: Request) -> dict[str, Any]:
-        """``GET /api/2.2/jobs/runs/get``."""
-        return run_json(self._runs.find(_run_id(request)), self._site)
+        """``GET /api/2.2/jobs/runs/get``: a hundred attempts on a page."""
+        shown = run_json(self._runs.find(_run_id(request)), self._site)
+        token = request.text("page_token", "")
+        start = _page_start(token) if token else 0
+        tasks = shown["tasks"]
+        shown["tasks"] = tasks[start : start + _TASKS]
+        if len(tasks) > start + _TASKS:
+            shown["next_page_token"] = f"r{start + _TASKS}"
+        return shown
 
     def get_output(self, request: Request) -> dict[str, Any]:
         """``GET /api/2.2/jobs/runs/get-output``: of a task run; a run's id answers for its first attempt."""

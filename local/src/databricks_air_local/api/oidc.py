@@ -19,8 +19,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from databricks_air_local.http.exchange import Access, route
-from databricks_air_local.http.refusals import Refusal, malformed
+from databricks_air_local.http.exchange import Access, reply, route
 from databricks_air_local.state.tokens import basic_password
 
 if TYPE_CHECKING:
@@ -70,18 +69,23 @@ class Oidc:
             "token_endpoint": f"{self._site.url}/oidc/v1/token",
         }
 
-    def token(self, request: Request) -> dict[str, Any]:
+    def token(self, request: Request) -> Any:
         """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
         try:
             form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
         except ValueError:
-            raise malformed("The form has too many fields") from None
+            return _oauth_error(400, "invalid_request", "The form has too many fields")
         secret = (form.get("client_secret") or [""])[-1] or basic_password(request.headers)
         if secret != self._tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
-            raise Refusal(401, "invalid_client", "Client authentication failed")
+            return _oauth_error(401, "invalid_client", "Client authentication failed")
         seconds = self._seconds
         return {
             "access_token": self._tokens.issue(seconds),
             "token_type": "Bearer",
             "expires_in": int(seconds),
         }
+
+
+def _oauth_error(status: int, code: str, words: str) -> web.StreamResponse:
+    """Return an error in the fields that OAuth gives it, which clients print."""
+    return reply({"error": code, "error_description": words}, status)

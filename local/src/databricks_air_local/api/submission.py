@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from databricks_air_local.http.refusals import Refusal, malformed, refuse
+from databricks_air_local.http.refusals import Refusal, integer, malformed, refuse
 from databricks_air_local.state.runs import GPUS_PER_NODE
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _check_numbers(body: dict[str, Any], task: dict[str, Any]) -> None:
         value = holder.get(name)
         if value is None:
             continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise malformed(f"{name} must be an integer")
+        # As text in every JSON form of a protocol buffer; the stock Databricks operator sends all numbers so.
+        value = holder[name] = integer(value, name)
         if not least <= value < 2**31:
             raise refuse(f"{name} must be between {least} and {2**31 - 1}, got {value}.")
     token = body.get("idempotency_token")
@@ -99,11 +99,8 @@ def _node_count(compute: dict[str, Any]) -> int:
     kind = _string(compute, "accelerator_type", "compute.")
     if kind not in GPUS_PER_NODE:
         raise refuse(f"accelerator_type '{kind[:100]}' is not one of {', '.join(GPUS_PER_NODE)}.")
-    count = compute.get("accelerator_count")
-    if isinstance(count, str) and count.isdecimal() and len(count) < 10:
-        # As in every JSON form of a protocol buffer; the stock Databricks operator sends all numbers so.
-        count = compute["accelerator_count"] = int(count)
-    if not isinstance(count, int) or isinstance(count, bool) or count <= 0 or count % GPUS_PER_NODE[kind]:
+    count = compute["accelerator_count"] = integer(compute.get("accelerator_count"), "accelerator_count")
+    if count <= 0 or count % GPUS_PER_NODE[kind]:
         rule = f"must be a positive multiple of {GPUS_PER_NODE[kind]} for {kind}"
         raise refuse(f"accelerator_count {str(count)[:40]} {rule}.")
     if count // GPUS_PER_NODE[kind] > _MAX_NODES:
@@ -150,10 +147,9 @@ def _check_containers(
             raise refuse(f"Container name '{name[:40]}' is used twice.")
         names.add(name)
         ranks = container.get("ranks")
-        if not isinstance(ranks, list) or not all(
-            isinstance(r, int) and not isinstance(r, bool) for r in ranks
-        ):
+        if not isinstance(ranks, list):
             raise refuse(f"Container '{name[:40]}': ranks must be a list of integers.")
+        ranks = container["ranks"] = [integer(rank, f"containers '{name[:40]}': ranks") for rank in ranks]
         owned += ranks
         _string(container, "unity_catalog_image_path", "containers.", required=False)
         _string(container, "unity_catalog_image", "containers.", required=False)

@@ -142,10 +142,10 @@ class Launcher:
             "MLFLOW_RUN_ID": attempt.mlflow_run_id,
             "MLFLOW_EXPERIMENT_ID": attempt.experiment_id,
             # On the platform this is "databricks"; here any MLflow client reaches the server without a profile.
-            "MLFLOW_TRACKING_URI": self._site.url,
+            "MLFLOW_TRACKING_URI": self._site.listening,
             "MLFLOW_TRACKING_TOKEN": self._token,
             # MLflow's client asks for artifacts as Databricks' own clients do, and so may the command.
-            "DATABRICKS_HOST": self._site.url,
+            "DATABRICKS_HOST": self._site.listening,
             "DATABRICKS_TOKEN": self._token,
             "MLFLOW_SYSTEM_METRICS_NODE_ID": f"node_{place.rank}",
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

@@ -31,7 +31,9 @@ __all__ = ["KILLED", "MARK", "NodeProcess", "NodeSpec", "can_sweep", "kill_marke
 MARK = "DATABRICKS_AIR_LOCAL_NODE"
 # Where Linux shows the environments of processes; other systems have nothing there.
 PROCESSES = Path("/proc")
-_CHUNK = 256 * 1024
+_PIECE = 64 * 1024
+#: Bytes after which a line is broken.
+_LONGEST_LINE = 256 * 1024
 KILLED = -9
 _SETUP_FAILED = "setup"
 
@@ -109,6 +111,8 @@ class NodeProcess:
         self._output: IO[bytes] = (directory / "output.log").open("rb")
         self._rest = b""
         self._offset = 0
+        #: Whether the last piece that was read is all there is for now.
+        self.at_end = True
 
     @classmethod
     def start(cls, spec: NodeSpec, lifeline: int) -> NodeProcess:
@@ -157,10 +161,12 @@ class NodeProcess:
 
         :param final: nothing more will come; a last line without its end counts.
         """
-        data = self._rest + self._output.read(_CHUNK)
+        piece = self._output.read(_PIECE)
+        self.at_end = len(piece) < _PIECE
+        data = self._rest + piece
         lines = [line + b"\n" for line in data.split(b"\n")]
         self._rest = lines.pop()[:-1]
-        if self._rest and (final or len(self._rest) >= _CHUNK):
+        if self._rest and ((final and self.at_end) or len(self._rest) >= _LONGEST_LINE):
             lines.append(self._rest)
             self._rest = b""
         found = []

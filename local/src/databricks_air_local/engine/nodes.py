@@ -49,7 +49,9 @@ logger = logging.getLogger(__name__)
 _TICK = 0.03
 _QUIET = 0.005
 #: Pieces of output that are taken from one node before the next one has its turn.
-_MOST_READS = 64
+_MOST_READS = 256
+#: Seconds after a request in which another one, or more of it, is likely.
+_LATELY = 0.05
 _MOST_PAUSES = 5
 _LOST_MESSAGE = "The local AI Runtime stopped while this attempt was running"
 _SETUP_MESSAGE = "Failed to install the dependencies, see run output for details"
@@ -214,7 +216,9 @@ class Nodes:
                 for _ in range(_MOST_READS):
                     if not self._look(node):
                         break
-                    await asyncio.sleep(0)  # requests go on between two pieces of a long output
+                    # Requests go on between two pieces of a long output; each needs the loop several times.
+                    lately = time.monotonic() - self._last_request < _LATELY
+                    await asyncio.sleep(_QUIET if lately else 0)
             if self._ended:
                 await self._sweep()
             await asyncio.sleep(_TICK)
@@ -234,11 +238,11 @@ class Nodes:
         if lines:
             stream = self._streams.get(node.run_id, node.attempt, node.rank)
             stream.extend(lines, self._clock.now())
-        elif status is not None:
+        elif status is not None and node.process.at_end:
             node.process.close()
             self._live.discard(node)
             self._ended.append((node, status))
-        return bool(lines)
+        return bool(lines) or not node.process.at_end
 
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""

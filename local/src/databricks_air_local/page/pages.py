@@ -14,30 +14,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
 from databricks_air_local.http.exchange import Access, reply, route
-from databricks_air_local.http.refusals import Refusal
+from databricks_air_local.http.refusals import Refusal, integer
 from databricks_air_local.page.templates import page
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
     from databricks_air_local.engine.lifecycle import Lifecycle
     from databricks_air_local.engine.records import Records
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.page.run_view import RunView
-    from databricks_air_local.state.runs import Runs
+    from databricks_air_local.state.runs import Run, Runs
     from databricks_air_local.state.site import Site
 
 __all__ = ["Pages"]
 
 _SHOWN_RUNS = 200
+_TEXT_HEADERS = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 _TEXTS = (".txt", ".log", ".json", ".yaml", ".yml", ".csv", ".py", ".md")
 
 
@@ -59,23 +67,48 @@ class Pages:
             route("GET", "/", self.list, Access.PAGE),
             route("GET", run, self.run, Access.PAGE),
             route("POST", f"{run}/cancel", self.cancel, Access.PAGE),
+            route("GET", run + "/logs/{attempt}/{node}.txt", self.log, Access.PAGE),
             route("GET", run + "/artifacts/{task}/{path:.*}", self.artifact, Access.PAGE),
             route("GET", "/ml/experiments/{rest:.*}", self.experiment, Access.PAGE),
         ]
 
-    def list(self, _request: Request) -> web.Response:
-        """``GET /``: the latest runs."""
-        runs = [self._view.summary(run) for run in islice(self._runs.newest_first(), _SHOWN_RUNS)]
-        states = [run.result or run.life for run in self._runs.newest_first()]
+    def list(self, request: Request) -> web.Response:
+        """``GET /?experiment=&state=&before=``: the latest runs, perhaps of one experiment or in one state."""
+        return self._list(request, lambda run: True)
+
+    def _list(self, request: Request, among: Callable[[Run], bool]) -> web.Response:
+        wanted = {name: request.text(name, "") for name in ("experiment", "state")}
+        before = request.number("before", 2**62)
+        known = [run for run in self._runs.newest_first() if among(run)]
+        chosen = (
+            run
+            for run in known
+            if run.run_id < before
+            and wanted["experiment"] in run.experiment
+            and wanted["state"] in {"", run.result or run.life}
+        )
+        shown = list(islice(chosen, _SHOWN_RUNS + 1))
+        more = {**wanted, "before": shown[_SHOWN_RUNS - 1].run_id} if len(shown) > _SHOWN_RUNS else {}
         return page(
             "runs.html",
             "Local AI Runtime",
-            alive=not runs or any(run.active for run in self._runs.newest_first()),
-            runs=runs,
-            counts=Counter(states).most_common(),
-            more=len(states) > len(runs),
+            alive=not known or any(run.active for run in known),
+            runs=[self._view.summary(run) for run in shown[:_SHOWN_RUNS]],
+            counts=Counter(run.result or run.life for run in known).most_common(),
+            wanted=wanted,
+            more=f"?{urlencode(more)}" if more else "",
             url=self._site.url,
         )
+
+    def log(self, request: Request) -> web.StreamResponse:
+        """``GET …/logs/{attempt}/{node}.txt``: the whole log of a node, to search or to keep."""
+        run = self._runs.find(request.params["run_id"])
+        attempt, node = (integer(request.params[name], name) for name in ("attempt", "node"))
+        if not (0 <= attempt < len(run.attempts) and 0 <= node < run.nodes):
+            return page("page.html", f"Run {run.run_id} has no such log.", status=404)
+        stream = self._records.streams.get(run.run_id, attempt, node)
+        chunks = (stream.chunk(index) for index in range(len(stream.chunk_sizes())))
+        return web.Response(body=_piecewise(chunks), headers=_TEXT_HEADERS)
 
     def run(self, request: Request) -> web.Response:
         """``GET /jobs/runs/{run_id}``: one run."""
@@ -106,17 +139,26 @@ class Pages:
         shown = path.endswith(_TEXTS)
         name = quote(path.rpartition("/")[2])
         headers = {
+            **_TEXT_HEADERS,
             "Content-Type": "text/plain; charset=utf-8" if shown else "application/octet-stream",
             "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
-            "Content-Security-Policy": "sandbox; default-src 'none'",
-            "X-Content-Type-Options": "nosniff",
         }
         if isinstance(found, Path):
             return web.FileResponse(found, headers=headers)
         return reply(found, headers=headers)
 
     def experiment(self, request: Request) -> web.Response:
-        """``GET /ml/experiments/{id}[/runs/{run_id}…]``: leads to the run that an MLflow run belongs to."""
-        owner = self._runs.of_mlflow(request.params["rest"].partition("runs/")[2].partition("/")[0])
-        target = f"/jobs/runs/{owner[0].run_id}" if owner else "/"
-        return web.Response(status=303, headers={"Location": target})
+        """``GET /ml/experiments/{id}[/runs/{run_id}…]``: the run of an MLflow run, or the runs of an experiment."""
+        number, _, rest = request.params["rest"].partition("/")
+        if not rest.startswith("runs/"):
+            return self._list(request, lambda run: any(one.experiment_id == number for one in run.attempts))
+        owner = self._runs.of_mlflow(rest.split("/")[1])
+        if owner is None:
+            return page("page.html", "There is no such run.", status=404)
+        return web.Response(status=303, headers={"Location": f"/jobs/runs/{owner[0].run_id}"})
+
+
+async def _piecewise(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)

@@ -39,7 +39,7 @@ def plot(points: Sequence[tuple[int, float | str]]) -> Markup:
         return Markup(  # noqa: S704 - numbers only
             f'<svg width="{_WIDTH}" height="{_HEIGHT}"></svg>'
         )
-    finite = finite[:: math.ceil(len(finite) / _MOST_POINTS)] + finite[-1:]
+    finite = _thinned(finite)
     left, right = finite[0][0], finite[-1][0]
     low, high = min(y for _, y in finite), max(y for _, y in finite)
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -63,6 +63,23 @@ def plot(points: Sequence[tuple[int, float | str]]) -> Markup:
         f'<polyline points="{line}" fill="none" stroke="var(--mark)" stroke-width="2"/>'
         f'<g fill="var(--mark)">{dots if len(finite) <= 60 else ""}</g></svg>'
     )
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return fewer points of the same look: of each stretch the first, the lowest, the highest and the last."""
+    stretch = math.ceil(len(points) / _MOST_POINTS)
+    if stretch == 1:
+        return points
+    kept = []
+    for start in range(0, len(points), 4 * stretch):
+        part = points[start : start + 4 * stretch]
+        low, high = min(part, key=_value), max(part, key=_value)
+        kept += sorted({part[0], low, high, part[-1]})
+    return kept
+
+
+def _value(point: tuple[int, float]) -> float:
+    return point[1]
 
 
 def _row(y: float, value: float) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["RunView"]
 
 _SHOWN_LINES = 2000
+_LAST_LINES = 20
 _SHOWN_COLUMNS = 1000
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FILES = 200
@@ -78,7 +79,11 @@ class RunView:
             "figures": figures,
             "values": values,
             "logs": [self._log(run, attempt) for attempt in reversed(run.attempts[-_SHOWN_ATTEMPTS:])],
-            "files": self._artifacts(run, last),
+            "failure": self._failure(run) if run.result == "FAILED" else None,
+            "artifacts": [self._artifacts(run, item) for item in run.attempts if item.mlflow_run_id][::-1],
+            "mlflow_page": f"/ml/experiments/{last.experiment_id}" if last.experiment_id else "",
+            "mlflow_run": last.mlflow_run_id,
+            "command": self._text(run.commands[0]),
             "configuration": self._configuration(run),
             "body": json.dumps(run.body, indent=2),
         }
@@ -117,20 +122,35 @@ class RunView:
             nodes.append({"rank": rank, "text": "\n".join(lines), "shown": most, "count": len(stream)})
         return {"attempt": attempt.number, "open": attempt is run.last, "nodes": nodes}
 
-    def _artifacts(self, run: Run, attempt: Attempt) -> list[dict[str, str]]:
-        if not attempt.mlflow_run_id:
-            return []
+    def _failure(self, run: Run) -> dict[str, Any]:
+        """Return the last lines of the node that failed: of the one that says so, or of the first."""
+        ends = {rank: self._last_lines(run, rank) for rank in range(run.nodes)}
+        failed = [rank for rank, lines in ends.items() if lines and lines[-1].startswith("ERROR: ")]
+        rank = failed[0] if failed else 0
+        return {"rank": rank, "nodes": run.nodes, "text": "\n".join(ends[rank])}
+
+    def _last_lines(self, run: Run, rank: int) -> list[str]:
+        stream = self._records.streams.get(run.run_id, run.last.number, rank)
+        newest = stream.select(0, 2**63, ascending=False, start=None, now=self._clock.now())
+        return [_cut(record.body) for record in islice(newest, _LAST_LINES)][::-1]
+
+    def _artifacts(self, run: Run, attempt: Attempt) -> dict[str, Any]:
         base = f"/jobs/runs/{run.run_id}/artifacts/{attempt.run_id}"
-        return [
+        found = list(self._records.artifacts.list(attempt.mlflow_run_id))
+        files = [
             {"link": f"{base}/{quote(path)}", "path": path, "size": size(length)}
-            for path, length in islice(self._records.artifacts.list(attempt.mlflow_run_id), _SHOWN_FILES)
+            for path, length in found[:_SHOWN_FILES]
         ]
+        return {"attempt": attempt.number, "files": files, "count": len(found)}
 
     def _configuration(self, run: Run) -> str:
         command = run.commands[0]
         containers = "containers" in run.air["deployments"][0]
         directory = command.partition("/containers/")[0] if containers else parent_of(command)
-        file = self._files.find(f"{directory}/training_config.yaml")
+        return self._text(f"{directory}/training_config.yaml")
+
+    def _text(self, path: str) -> str:
+        file = self._files.find(path)
         return file.read_text("utf-8", "replace") if file else ""
 
     def _duration(self, start: int, end: int) -> str:
@@ -148,7 +168,6 @@ def _facts(run: Run) -> list[tuple[str, object]]:
         ("Priority", run.air.get("priority_class")),
         ("Retries", "without end" if run.max_retries < 0 else run.max_retries or "none"),
         ("Time limit of an attempt", seconds(1, run.timeout * 1000 + 1) if run.timeout else ""),
-        ("MLflow run", run.last.mlflow_run_id),
         ("Idempotency token", run.token),
     ]
 

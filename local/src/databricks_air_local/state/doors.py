@@ -36,8 +36,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Doors:
     """Lets people in: with a key, which works once, or with the token as a password.
 
-    ``loopback`` says that the server answers to the names of this machine only: a page of somebody else, whose
-    name was made to point here, could read ours otherwise.
+    On the loopback address, which ``loopback`` says, the server answers to some ``names`` only: a page of somebody
+    else, whose name was made to point here, could read ours otherwise.
     """
 
     def __init__(self, tokens: Tokens, sealer: Sealer) -> None:
@@ -45,6 +45,7 @@ class Doors:
         self._cookie = sealer.derive("pages")
         self._keys: set[str] = set()
         self.loopback = True
+        self.names = set(_LOOPBACK)
 
     def new_key(self) -> str:
         """Return a key that opens the pages once."""
@@ -68,7 +69,7 @@ class Doors:
             name = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
         except ValueError:
             raise malformed("the Host header cannot be read") from None
-        if self.loopback and name not in _LOOPBACK:
+        if self.loopback and name not in self.names:
             raise Refusal(403, "PERMISSION_DENIED", "This server answers to the names of this machine only.")
 
     def is_open(self, headers: Mapping[str, str], cookie: str) -> bool:

@@ -41,6 +41,8 @@ class Settings:
     :param secrets: values by ``scope/key``.
     :param policies: usage policies: ids by name.
     :param pools: GPU pools by id: accelerator type and count.
+    :param token: the main token; that of last time, or a new one, when empty.
+    :param public_url: what others reach the server by, when that is not where it listens: from a container.
     """
 
     user: str = "you@example.com"
@@ -58,6 +60,8 @@ class Settings:
     secrets: dict[str, str] = field(default_factory=dict)
     policies: dict[str, str] = field(default_factory=lambda: dict(_POLICIES))
     pools: dict[str, tuple[str, int]] = field(default_factory=lambda: {"local-pool": ("GPU_8xH100", 16)})
+    token: str = ""
+    public_url: str = ""
 
 
 @dataclass
@@ -66,12 +70,14 @@ class Site:
 
     :param user: who the token belongs to.
     :param workspace_id: its number.
-    :param url: where it is reached; known once the server listens.
+    :param url: where clients reach it; known once the server listens.
+    :param listening: where it listens, for the commands that run beside it.
     """
 
     user: str
     workspace_id: int
     url: str = ""
+    listening: str = ""
 
     def run_page(self, run_id: int) -> str:
         """Return the URL of the page of a run."""

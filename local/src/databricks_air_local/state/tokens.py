@@ -40,12 +40,18 @@ def basic_password(headers: Mapping[str, str]) -> str:
 
 
 class Tokens:
-    """The tokens that the server accepts; the main one is kept across restarts."""
+    """The tokens that the server accepts; the main one is kept across restarts.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    :param main: the main token from now on; the kept one when empty.
+    """
+
+    def __init__(self, store: Store, clock: Clock, main: str = "") -> None:
         kept = store.get("meta", "tokens")
         if kept is None:
             kept = {"main": f"dapilocal{secrets.token_hex(16)}", "node": f"node{secrets.token_hex(16)}"}
+            store.put("meta", "tokens", kept)
+        if main and main != kept["main"]:
+            kept = {**kept, "main": main}
             store.put("meta", "tokens", kept)
         self.main: str = kept["main"]
         self.node: str = kept["node"]

@@ -325,3 +325,35 @@ def test_a_server_is_only_read(fleet: Fleet) -> None:
 
     asyncio.run(follow())
     assert {request.method for request in fleet.air.requests(path="/api/*")} == {"GET"}
+
+
+class Numbers:
+    """Keeps what a watcher measures."""
+
+    def __init__(self) -> None:
+        self.gauges: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def gauge(self, name: str, value: float) -> None:
+        """Keep a number."""
+        self.gauges[name] = value
+
+    def count(self, name: str, value: int) -> None:
+        """Add to a number."""
+        self.counts[name] = self.counts.get(name, 0) + value
+
+
+def test_a_watcher_measures_itself(fleet: Fleet) -> None:
+    """Runs, requests, slow-downs and lateness have a number each."""
+    fleet.air.on().succeeds(after=1.0)
+    runs = fleet.submit(5)
+    numbers = Numbers()
+
+    async def follow() -> None:
+        async with fleet.watcher(measure=numbers) as watcher:
+            await fleet.follow(watcher, runs)
+
+    asyncio.run(follow())
+    assert numbers.gauges["databricks_air.watcher.runs"] >= 1
+    assert numbers.gauges["databricks_air.watcher.lag"] >= 0
+    assert set(numbers.counts) == {"databricks_air.watcher.requests", "databricks_air.watcher.throttled"}

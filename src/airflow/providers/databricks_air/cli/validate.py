@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""``validate``: check run configurations, offline."""
+"""``validate``: check run configurations, offline, or with ``--online`` by the workspace too."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, workspace
+from airflow.providers.databricks_air.run.errors import AirError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", choices=("text", "json"), default="text", help="how to print what was found"
     )
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="let the workspace check what is right so far; nothing is written",
+    )
+    add_sign_in_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,12 +62,39 @@ def run(args: argparse.Namespace) -> int:
     bases = _Bases(args.files)
     for report in reports:
         report.recognise(bases)
+    try:
+        unavailable = _ask_workspace(args, reports) if args.online else ""
+    except AirError as error:
+        print(error, file=sys.stderr)
+        return 1
     if args.output == "json":
         print(json.dumps([_plain(report) for report in reports], indent=2, ensure_ascii=False))
     else:
         for report in reports:
             _print(report)
-    return 1 if any(report.errors for report in reports) else 0
+    if unavailable:
+        print(f"VALIDATION_UNAVAILABLE: {unavailable}. Try again later", file=sys.stderr)
+    return 1 if unavailable or any(report.errors for report in reports) else 0
+
+
+def _ask_workspace(args: argparse.Namespace, reports: Sequence[_Report]) -> str:
+    """Add to each report what the workspace finds; return why it could not check, or nothing."""
+    from airflow.providers.databricks_air.api.launch.launch import check_online
+    from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN
+    from airflow.providers.databricks_air.api.launch.preflight import ValidationUnavailableError
+
+    client = workspace(args)
+    try:
+        for report in reports:
+            if report.config is not None:
+                token = report.config.idempotency_token or EXAMPLE_TOKEN
+                report.errors = check_online(client, report.config, token=token)
+                report.config = None if report.errors else report.config
+    except ValidationUnavailableError as error:
+        return str(error)
+    finally:
+        client.close()
+    return ""
 
 
 class _Report:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirConfigError
+from airflow.providers.databricks_air.run.config.visible_secrets import visible_secrets
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
 __all__ = ["ConfigSource", "render"]
+
+log = logging.getLogger(__name__)
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 
@@ -70,11 +74,22 @@ class ConfigSource:
         :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
         :raises ConfigError: when the configuration has mistakes.
         """
-        from airflow.providers.databricks_air.run.load import load_run_config
-
         if (self.config_path is None) == (self.config is None):
             given = "neither" if self.config is None else "both"
             raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
+        config, directory = self._read()
+        if names := list(visible_secrets(config.env_variables)):
+            log.warning(
+                "env_variables: the value of %s looks like a credential, and everybody who sees the run can read it. "
+                "Keep it in a secret scope and write secrets: {%s: scope/key}",
+                ", ".join(names),
+                names[0],
+            )
+        return config, directory
+
+    def _read(self) -> tuple[RunConfig, Path]:
+        from airflow.providers.databricks_air.run.load import load_run_config
+
         dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
         if self.config is not None:
             return load_run_config(

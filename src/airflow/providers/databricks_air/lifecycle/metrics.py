@@ -22,16 +22,22 @@ __all__ = ["AirflowMeasure"]
 
 
 class AirflowMeasure:
-    """Hands numbers to Airflow's ``Stats``; a metrics backend that fails costs a number, never a run."""
+    """Hands numbers to Airflow's ``Stats``; a metrics backend that fails costs a number, never a run.
 
-    __slots__ = ()
+    :param conn_id: the connection, a tag of each number.
+    """
+
+    __slots__ = ("_tags",)
+
+    def __init__(self, conn_id: str) -> None:
+        self._tags = {"connection": conn_id}
 
     def gauge(self, name: str, value: float) -> None:
         """Set a number."""
         with contextlib.suppress(Exception):
-            metrics_sink().gauge(name, value)
+            metrics_sink().gauge(name, value, tags=self._tags)
 
     def count(self, name: str, value: int) -> None:
         """Add to a number."""
         with contextlib.suppress(Exception):
-            metrics_sink().incr(name, value)
+            metrics_sink().incr(name, value, tags=self._tags)

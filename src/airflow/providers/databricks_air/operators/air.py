@@ -75,10 +75,10 @@ class AirRunOperator(BaseOperator):
         ``["compute.num_accelerators=16"]``. (templated)
     :param idempotency_token: used as it is instead of the one that is made from the task instance, at most 64
         characters; with one, a retry reports the old run instead of starting a new one. (templated)
-    :param databricks_air_conn_id: the connection to the workspace.
+    :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param wait_for_termination: whether to wait at all; without it the task succeeds once the run exists.
-    :param polling_interval: seconds between two looks at the run's state.
+    :param polling_interval: the longest time that a change of the run's state may stay unnoticed, in seconds.
     :param queue_timeout: seconds that an attempt may wait for accelerators before the run is cancelled and
         the task fails; None for as long as it takes.
     :param on_kill: ``"cancel"`` ends the run when a user ends the task or ``execution_timeout`` passes;
@@ -98,7 +98,13 @@ class AirRunOperator(BaseOperator):
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
-    template_fields: Sequence[str] = ("config_path", "config", "overrides", "idempotency_token")
+    template_fields: Sequence[str] = (
+        "config_path",
+        "config",
+        "overrides",
+        "idempotency_token",
+        "databricks_air_conn_id",
+    )
     template_fields_renderers = {"config": "yaml", "overrides": "json"}  # noqa: RUF012
     operator_extra_links = (AirRunLink(),)
     ui_color = "#ffede8"
@@ -155,7 +161,7 @@ class AirRunOperator(BaseOperator):
     @cached_property
     def hook(self) -> AirRuntimeHook:
         """The hook of this task's connection."""
-        return AirRuntimeHook(self.databricks_air_conn_id)
+        return AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Adopt or submit, announce, wait, and return the result.

@@ -35,10 +35,10 @@ class AirCancelRunOperator(BaseOperator):
     Meant for clean-up with ``trigger_rule="all_done"``.
 
     :param run_id: id of the run; nothing is done when there is none. (templated)
-    :param databricks_air_conn_id: the connection to the workspace.
+    :param databricks_air_conn_id: the connection to the workspace. (templated)
     """
 
-    template_fields: Sequence[str] = ("run_id",)
+    template_fields: Sequence[str] = ("run_id", "databricks_air_conn_id")
     ui_color = "#ffede8"
 
     def __init__(
@@ -63,7 +63,7 @@ class AirCancelRunOperator(BaseOperator):
             return
         try:
             run_id = parse_run_id(self.run_id)
-            AirRuntimeHook(self.databricks_air_conn_id).cancel_run(run_id)
+            AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).cancel_run(run_id)
         except RunNotFoundError as error:
             self.log.info("There is nothing to cancel: %s", error)
         except ENDS_TASK as error:

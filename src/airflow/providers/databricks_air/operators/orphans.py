@@ -33,11 +33,11 @@ class AirOrphanRunsOperator(BaseOperator):
 
     Returns a list of mappings with ``run_id``, ``task`` and ``why``.
 
-    :param databricks_air_conn_id: the connection to the workspace.
+    :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param cancel: whether to end what is found.
     """
 
-    template_fields: Sequence[str] = ()
+    template_fields: Sequence[str] = ("databricks_air_conn_id",)
     ui_color = "#ffede8"
 
     def __init__(
@@ -58,7 +58,7 @@ class AirOrphanRunsOperator(BaseOperator):
         """
         from airflow.providers.databricks_air.lifecycle.orphans import WorkerView, end_orphans, find_orphans
 
-        client = AirRuntimeHook(self.databricks_air_conn_id).client
+        client = AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).client
         try:
             found = list(find_orphans(client, WorkerView()))
             for orphan in found:

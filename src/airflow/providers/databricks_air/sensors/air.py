@@ -60,12 +60,12 @@ class AirRunSensor(BaseSensorOperator):
     The run is somebody else's: nothing that happens to the sensor cancels it.
 
     :param run_id: id of the run. (templated)
-    :param databricks_air_conn_id: the connection to the workspace.
+    :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param poke_interval: seconds between two looks at the run's state, wherever it waits.
     """
 
-    template_fields: Sequence[str] = ("run_id",)
+    template_fields: Sequence[str] = ("run_id", "databricks_air_conn_id")
     ui_color = "#ffede8"
 
     def __init__(
@@ -85,7 +85,7 @@ class AirRunSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> AirRuntimeHook:
         """The hook of this task's connection."""
-        return AirRuntimeHook(self.databricks_air_conn_id)
+        return AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
 
     def execute(self, context: Context) -> Any:
         """Wait here, or in the triggerer.

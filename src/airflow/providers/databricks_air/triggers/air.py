@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AirRunTrigger"]
 
-MEASURE = AirflowMeasure()
-
 
 class AirRunTrigger(BaseTrigger):
     """Follows a run and fires once, when there is something for the task to decide.
@@ -131,14 +129,17 @@ class AirRunTrigger(BaseTrigger):
 
     async def _follow(self) -> Ended:
         try:
-            async with SharedWatcher(self.databricks_air_conn_id, self._connect, MEASURE) as watcher:
+            conn_id = self.databricks_air_conn_id
+            async with SharedWatcher(conn_id, self._connect, AirflowMeasure(conn_id)) as watcher:
                 self._watcher = watcher
                 return await self._follow_through(watcher)
         except AirConfigError as error:
             return Ended("denied", None, message=str(error))
 
     async def _connect(self) -> Credentials:
-        return await AirRuntimeHook(self.databricks_air_conn_id).aget_credentials()
+        return await AirRuntimeHook(
+            self.databricks_air_conn_id, caller=type(self).__name__
+        ).aget_credentials()
 
     async def _follow_through(self, watcher: Watcher) -> Ended:
         stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)

@@ -63,6 +63,7 @@ class Transport:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, dict[str, Any]] = {}
 
     async def ask(
         self, call: Call[Any], credentials: Credentials, authentication: Mapping[str, str]
@@ -105,9 +106,16 @@ class Transport:
                 timeout=_limits(call),
                 allow_redirects=False,
                 ssl=self._tls if url.startswith("https:") else True,
-                **_through_proxy(url),
+                **self._through_proxy(url),
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
+
+    def _through_proxy(self, url: str) -> dict[str, Any]:
+        """Return how to get to a place; who asks thousands of times need not read the environment as often."""
+        place = url[: url.find("/", url.find("//") + 2)]
+        if place not in self._proxies:
+            self._proxies[place] = _through_proxy(url)
+        return self._proxies[place]
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | bool:

@@ -28,9 +28,10 @@ from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.errors import NotFoundError, RequestError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
+from airflow.providers.databricks_air.api.launch.images import require_image
 from airflow.providers.databricks_air.api.launch.permissions import grant
 from airflow.providers.databricks_air.api.launch.policies import usage_policy_id
-from airflow.providers.databricks_air.api.launch.preflight import ask_server
+from airflow.providers.databricks_air.api.launch.preflight import ask_server, mistakes_by_server
 from airflow.providers.databricks_air.api.launch.upload import Upload, upload
 from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_snapshot
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
-__all__ = ["Launch", "ask", "launch", "prepare", "send_files", "submit"]
+__all__ = ["Launch", "ask", "check_online", "launch", "prepare", "send_files", "submit"]
 
 MAX_TOKEN_LENGTH = 64
 _HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
@@ -86,6 +87,16 @@ class Launch:
             token=self.token,
             code_source_path=self.files.snapshot_path,
             usage_policy_id=self.usage_policy_id,
+            default_version=self.default_version,
+        )
+
+    @property
+    def checked_body(self) -> dict[str, Any]:
+        """The body of ``config:validate``."""
+        return validate_body(
+            self.config,
+            launch_dir=self.files.launch_dir,
+            token=self.token,
             default_version=self.default_version,
         )
 
@@ -159,6 +170,27 @@ async def _uploaded(
     ready = await ask(client, planned, _checks_and_directories(client, planned))
     await upload(client, replace(ready.files, note=owner_file(owner) if owner else None))
     return ready
+
+
+def check_online(
+    client: SyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None
+) -> tuple[FieldError, ...]:
+    """Return what the workspace finds wrong with a configuration; nothing is written anywhere.
+
+    :param client: the workspace.
+    :param config: the checked run configuration.
+    :param token: what stands for the idempotency token.
+    :param base_dir: see :func:`launch`.
+    :raises ValidationUnavailableError: when the workspace cannot check it now.
+    :raises SnapshotError: when the code cannot be packed.
+    :raises ApiError: when the workspace refuses the request itself, or the credentials.
+    """
+
+    async def ask_it() -> tuple[FieldError, ...]:
+        planned = await prepare(client.calls, config, token=token, base_dir=base_dir)
+        return await mistakes_by_server(client.calls, config, planned.checked_body)
+
+    return client.run(ask_it())
 
 
 async def prepare(
@@ -240,11 +272,9 @@ async def _present_snapshot(client: AsyncClient, path: str | None) -> dict[str, 
 def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callable[[], Awaitable[None]]]:
     """Return what must have happened before the upload."""
     config, files = planned.config, planned.files
-    body = validate_body(
-        config, launch_dir=files.launch_dir, token=planned.token, default_version=planned.default_version
-    )
     return [
-        partial(ask_server, client, body),
+        partial(ask_server, client, config, planned.checked_body),
+        partial(require_image, client, config.environment.docker_image),
         partial(_experiment_directory, client, config.mlflow_experiment_directory),
         *(partial(_directory, client, path, "workspace home") for path in files.directories),
     ]

@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.api.watch.pace import FIRST, Pace, spread
 from airflow.providers.databricks_air.api.watch.steps import Look
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["CONFIRM", "Registration"]
+__all__ = ["CONFIRM", "SOONEST", "Registration"]
 
 CONFIRM = 300.0
 """The longest time between two direct answers for a run, in seconds, whatever the lists say."""

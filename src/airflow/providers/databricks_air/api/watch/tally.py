@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from functools import partial
 from typing import Protocol
 
 from airflow.providers.databricks_air.api.watch.gate import Gate
@@ -74,10 +76,10 @@ class Tally:
         self._longest_lag = max(self._longest_lag, self._lag)
         counted = (self._gate.requests, self._gate.throttled)
         if self._measure is not None:
-            self._measure.gauge("databricks_air.watcher.runs", runs)
-            self._measure.gauge("databricks_air.watcher.lag", self._lag)
-            self._measure.count("databricks_air.watcher.requests", counted[0] - self._measured[0])
-            self._measure.count("databricks_air.watcher.throttled", counted[1] - self._measured[1])
+            sent, slowed = counted[0] - self._measured[0], counted[1] - self._measured[1]
+            # The first metric of a process makes Airflow read its list of metrics, a second on a busy machine.
+            tell = partial(_tell, self._measure, runs, self._lag, sent, slowed)
+            asyncio.get_running_loop().run_in_executor(None, tell)
         self._measured, self._lag = counted, 0.0
         if now - self._said_at >= SAY_EVERY:
             self._say(runs, counted, now)
@@ -92,3 +94,10 @@ class Tally:
             self._longest_lag,
         )
         self._said_at, self._said, self._longest_lag = now, counted, 0.0
+
+
+def _tell(measure: Measure, runs: int, lag: float, sent: int, slowed: int) -> None:
+    measure.gauge("databricks_air.watcher.runs", runs)
+    measure.gauge("databricks_air.watcher.lag", lag)
+    measure.count("databricks_air.watcher.requests", sent)
+    measure.count("databricks_air.watcher.throttled", slowed)

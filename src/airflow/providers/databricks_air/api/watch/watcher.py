@@ -19,12 +19,11 @@ it is asked for itself. Every run is asked for itself at least every five minute
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from heapq import heappop, heappush
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from heapq import heappop, heappush, nsmallest
+from typing import TypeVar
 
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient
@@ -33,7 +32,8 @@ from airflow.providers.databricks_air.api.watch.events import Event
 from airflow.providers.databricks_air.api.watch.gate import Gate
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.api.watch.listing import Active, ActiveRuns
-from airflow.providers.databricks_air.api.watch.registration import CONFIRM, Registration
+from airflow.providers.databricks_air.api.watch.registration import CONFIRM, SOONEST, Registration
+from airflow.providers.databricks_air.api.watch.renewal import Renewal, start_apart
 from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
 from airflow.providers.databricks_air.api.watch.tally import Measure, Tally
 
@@ -54,7 +54,6 @@ LIST_SHARE = 20
 """So many times less than asking each run at its interval does looking into the list cost at most."""
 TURN = 250
 """So many runs are gone through before the other triggers get a turn."""
-RENEWAL_GAP = 5.0
 
 
 class Watcher:
@@ -79,9 +78,7 @@ class Watcher:
         self._confirm = confirm
         self.client = client
         self.host = host
-        self._renew = renew
-        self._renewal: asyncio.Task[None] | None = None
-        self._renewed_at = -RENEWAL_GAP
+        self._renewal = Renewal(client, renew)
         self._gate = Gate()
         self._lists = ActiveRuns(self.perform)
         self._tally = Tally(self._gate, measure)
@@ -144,7 +141,8 @@ class Watcher:
 
     def _stop(self) -> None:
         worker, self._worker = self._worker, None
-        for task in (worker, self._renewal, *self._asking):
+        self._renewal.stop()
+        for task in (worker, *self._asking):
             if task is not None:
                 task.cancel()
         self._queue.clear()
@@ -155,7 +153,7 @@ class Watcher:
         registration.due_at += GATHER / 2
         self._put(registration)
         if self._worker is None or self._worker.done():
-            self._worker = _start(self._work())
+            self._worker = start_apart(self._work())
 
     def _leave(self, registration: Registration) -> None:
         registration.is_gone = True
@@ -198,7 +196,7 @@ class Watcher:
             if self._registered and asyncio.current_task() is self._worker:
                 # Somebody else's doing: the runs are still awaited.
                 self._queue_all()
-                self._worker = _start(self._work())
+                self._worker = start_apart(self._work())
             raise
 
     async def _sleep(self) -> None:
@@ -225,8 +223,7 @@ class Watcher:
         due = self._take_due()
         if not due:
             return
-        needs_list = sum(not registration.needs_direct for registration in due)
-        active = await self._lists.ask() if needs_list > max(FEW, self._lists.cost) else None
+        active = await self._lists.ask() if self._is_worth_a_list(due) else None
         if active is None:
             await self._ask_each(due)
             return
@@ -234,6 +231,20 @@ class Watcher:
         # What was due and has been neither served by the list nor asked for.
         now = time.time()
         await self._ask_each([each for each in due if each.due_at <= now + GATHER and not each.is_asked])
+
+    def _is_worth_a_list(self, due: list[Registration]) -> bool:
+        """Whether a list serves more runs, of those that are due and those that soon are, than it costs requests."""
+        served = sum(not each.needs_direct for each in due)
+        enough = max(FEW, self._lists.cost) + 1
+        if not served or served >= enough or enough > len(self._registered):
+            return served >= enough
+        now = time.time()
+        soon = {
+            each
+            for at, _, each in nsmallest(int(2 * enough), self._queue)
+            if at == each.due_at and at - now < each.pace.interval * SOONEST and not each.needs_direct
+        }
+        return served + len(soon) >= enough
 
     def _take_due(self) -> list[Registration]:
         now = time.time()
@@ -281,7 +292,7 @@ class Watcher:
             except BaseException:
                 each.is_asked = False
                 raise
-            task = _start(self._ask(each, active))
+            task = start_apart(self._ask(each, active))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
@@ -317,32 +328,8 @@ class Watcher:
         try:
             return await self._gate.perform_inside(self.client, call)
         except AuthError:
-            await self._renew_credentials(used)
+            await self._renewal.replace(used)
             if self.client.credentials == used:
                 raise
         await self._gate.enter()
         return await self._gate.perform_inside(self.client, call)
-
-    async def _renew_credentials(self, used: object) -> None:
-        """Get fresh credentials, once for all who were refused."""
-        if self._renew is None or self.client.credentials is not used:
-            return
-        if self._renewal is None and time.monotonic() - self._renewed_at >= RENEWAL_GAP:
-            self._renewal = _start(self._read_credentials(self._renew))
-        if self._renewal is not None:
-            # Whoever is cancelled while waiting must not take the renewal from the others.
-            await asyncio.shield(self._renewal)
-
-    async def _read_credentials(self, renew: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await renew()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing about the runs
-            log.warning("The credentials could not be read anew: %s", error)
-        finally:
-            self._renewed_at = time.monotonic()
-            self._renewal = None
-
-
-def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start a task that belongs to no trigger: what it logs is not for the log of the task that came first."""
-    return contextvars.Context().run(asyncio.get_running_loop().create_task, work)
