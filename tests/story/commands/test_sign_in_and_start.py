@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import airflow
@@ -39,6 +40,11 @@ def connection(commands: Commands) -> str:
     return json.dumps(parts)
 
 
+def _airflow() -> dict[str, str]:
+    """Return the settings of this process's Airflow, which has a database."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_")}
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_starts_in_half_a_second(name: str) -> None:
     """Without Airflow a command is ready in less than 0.5 s of the processor, whatever else the machine does."""
@@ -53,13 +59,14 @@ def test_every_command_starts_in_half_a_second(name: str) -> None:
     assert min(seconds() for _ in range(3)) < 0.5
 
 
-def test_a_connection_signs_in_without_airflows_command_line(commands: Commands) -> None:
+def test_a_connection_signs_in_without_airflows_command_line(commands: Commands, airflow_db: Path) -> None:
     """``--connection`` asks Airflow for one of its connections; one that it lacks is told."""
     number = commands.ended()
     variable = {"AIRFLOW_CONN_AIR_OTHER": connection(commands)}
     done = commands.run("get", number, "--connection", "air_other", "-o", "json", without=NOBODY, **variable)
     assert done.data["run_id"] == number
-    missing = commands.run("get", number, "--connection", "nowhere", "-o", "json", status=1, without=NOBODY)
+    nowhere = ("get", number, "--connection", "nowhere", "-o", "json")
+    missing = commands.run(*nowhere, status=1, without=NOBODY, **_airflow())
     assert missing.error["code"] == "NOT_FOUND"
     assert "AIRFLOW_CONN_NOWHERE" in missing.error["message"]
 
@@ -77,6 +84,30 @@ WITHIN = [
         marks=pytest.mark.skipif(VERSION < (3, 2), reason="Airflow takes commands of providers from 3.2 on"),
     ),
 ]
+
+
+def test_a_connection_in_airflows_database_signs_in(commands: Commands, airflow_db: Path) -> None:
+    """A connection that was made in Airflow, and stands in its database alone, is found by a command."""
+    number = commands.ended()
+    parts = (
+        "--conn-type",
+        "databricks_air",
+        "--conn-host",
+        commands.air.url,
+        "--conn-password",
+        commands.air.token,
+    )
+    added = subprocess.run(
+        [sys.executable, "-m", "airflow", "connections", "add", "air_stored", *parts],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert added.returncode == 0, added.stderr
+    done = commands.run(
+        "get", number, "--connection", "air_stored", "-o", "json", without=NOBODY, **_airflow()
+    )
+    assert done.data["run_id"] == number
 
 
 @pytest.mark.parametrize("start", WITHIN)

@@ -87,15 +87,18 @@ def _within_airflow() -> bool:
 
 
 def _of_connection(name: str) -> Credentials:
+    # Not as tasks do: on Airflow 3 they ask an API server, and a command would miss what is in the database.
+    from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     from airflow.providers.databricks_air.exceptions import AirConfigError
-    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    from airflow.providers.databricks_air.hooks.sign_in import credentials_from
 
     try:
         # Airflow 2 logs to the standard output, where nothing but the result belongs.
         with contextlib.redirect_stdout(sys.stderr):
-            return AirRuntimeHook(name).get_credentials()
+            connection = Connection.get_connection_from_secrets(name)
+            return credentials_from(connection, connection.extra_dejson)
     except AirflowNotFoundException:
         variable = f"AIRFLOW_CONN_{name.upper()}"
         raise CommandError(

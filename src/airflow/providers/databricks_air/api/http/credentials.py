@@ -19,7 +19,10 @@ imported only then, in a thread, because that alone costs a second.
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -165,9 +168,10 @@ class SdkCredentials:
         :raises AuthError: when the credentials are refused, or incomplete.
         :raises ServiceError: when who gives out tokens does not answer.
         """
-        from airflow.providers.databricks_air.api.http.sign_in import open_config
-
         if self._kept.config is None:
+            _import_sdk()
+            from airflow.providers.databricks_air.api.http.sign_in import open_config
+
             self._kept.config = open_config(self.fields, self.origin)
         return self._kept.config
 
@@ -232,10 +236,10 @@ class SdkCredentials:
             return kept.asked
 
     def _answer(self, asked: Future[Mapping[str, str]]) -> None:
-        from airflow.providers.databricks_air.api.http.sign_in import authenticate
-
         try:
             config = self.config
+            from airflow.providers.databricks_air.api.http.sign_in import authenticate
+
             # Older SDKs know no such field.
             workspace_id = self.workspace_id or getattr(config, "workspace_id", None) or ""
             asked.set_result(authenticate(config, self.origin) | _workspace(str(workspace_id)))
@@ -257,6 +261,19 @@ def shared(credentials: SdkCredentials) -> SdkCredentials:
     )
     with _sharing:
         return _shared.setdefault(key, credentials)
+
+
+def _import_sdk() -> None:
+    """Import the SDK without the garbage collector, whose looks at so many new objects hold up every other thread."""
+    if "databricks.sdk.core" in sys.modules:
+        return
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        importlib.import_module("databricks.sdk.core")
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _workspace(workspace_id: str) -> dict[str, str]:

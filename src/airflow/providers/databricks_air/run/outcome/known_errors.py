@@ -203,7 +203,7 @@ _TABLE = (
         "network",
         _UNKNOWN,
         types=r"(?:requests|urllib3|httpx|httpcore|aiohttp|botocore|http|urllib|socket)\.(?:[\w]+\.)*"
-        r"(?:\w*(?:Connect|Timeout|timeout|Retry|Disconnected|Protocol|Read|SSL|Proxy|Endpoint)\w*|gaierror|URLError)",
+        r"(?:\w*(?:Connect|Timeout|timeout|Retry|Disconnected|Protocol|Read|SSL|Proxy|Endpoint)\w*|gaierror|URLError)|LocalEntryNotFoundError",
         words=r"Temporary failure in name resolution|Name or service not known|Max retries exceeded with url"
         r"|^We couldn't connect to|\[Errno 11[01]\]|Couldn't reach ",
     ),
@@ -240,7 +240,11 @@ _TABLE = (
     ),
     _known("assertion", _USER, types=r"AssertionError"),
     _known("syntax", _USER, types=r"SyntaxError|IndentationError|TabError"),
-    _known("exception", _UNKNOWN, types=r"OSError|IOError|TimeoutError|ConnectionError|EOFError|SystemError"),
+    _known(
+        "exception",
+        _UNKNOWN,
+        types=r"OSError|IOError|TimeoutError|ConnectionError|EOFError|SystemError|SparkConnectGrpcException",
+    ),
     _known("exception", _USER, types=r".*"),
 )
 
