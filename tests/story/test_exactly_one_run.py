@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ SEED = 20261121
 @pytest.fixture(scope="session")
 def records(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Make all trials in one Airflow, once for all workers of pytest."""
-    shared = tmp_path_factory.getbasetemp().parent
+    base = tmp_path_factory.getbasetemp()
+    # Only a worker of xdist has a directory of its own below the one of this session.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     done = shared / "exactly-one-run.json"
     with fasteners.InterProcessLock(shared / "exactly-one-run.lock"):
         if not done.exists():

@@ -59,7 +59,9 @@ def _run(source: Path, tests: list[str], report: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def green(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The guards, all of which pass as long as nothing is taken away."""
-    shared = tmp_path_factory.getbasetemp().parent
+    base = tmp_path_factory.getbasetemp()
+    # Only a worker of xdist has a directory of its own below the one of this session.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     done = shared / "mutations.json"
     guards = sorted({one.node for one in MUTATIONS})
     with fasteners.InterProcessLock(shared / "mutations.lock"):

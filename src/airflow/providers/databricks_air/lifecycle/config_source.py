@@ -19,13 +19,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirConfigError
-from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
-from airflow.providers.databricks_air.run.config.run_config import RunConfig
 from airflow.providers.databricks_air.run.config.visible_secrets import visible_secrets
-from airflow.providers.databricks_air.run.load import load_run_config
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
 __all__ = ["ConfigSource", "render"]
 
@@ -42,6 +42,10 @@ def render(content: Any, airflow: Callable[[Any], Any]) -> Any:
     :param content: what a Dag author wrote for a template field, or a part of it.
     :param airflow: renders what it is given as Airflow does.
     """
+    # Parsing a Dag file does not need the schema.
+    from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
+
     if isinstance(content, RunConfig):
         return content.with_texts(lambda text: render(text, airflow) if _TEMPLATE.search(text) else text)
     if isinstance(content, str):
@@ -84,6 +88,8 @@ class ConfigSource:
         return config, directory
 
     def _read(self) -> tuple[RunConfig, Path]:
+        from airflow.providers.databricks_air.run.load import load_run_config
+
         dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
         if self.config is not None:
             return load_run_config(

@@ -27,7 +27,8 @@ from airflow.providers.databricks_air.run.config.accelerators import (
 )
 from airflow.providers.databricks_air.run.config.model import ConfigModel
 from airflow.providers.databricks_air.run.config.relations import Conflict, Needs, Relation
-from airflow.providers.databricks_air.run.config.rules import OneOf, Text, Whole, as_text, mistake
+from airflow.providers.databricks_air.run.config.rules import OneOf, Text, Whole, as_text
+from airflow.providers.databricks_air.run.config.sentences import mistake
 from airflow.providers.databricks_air.run.document.display import show
 
 __all__ = ["MAX_ACCELERATORS", "PRIORITY_CLASSES", "Compute", "node_count"]

@@ -21,6 +21,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from airflow.providers.databricks_air.run.config.mappings import TextMap
 from airflow.providers.databricks_air.run.config.model import ConfigModel
 from airflow.providers.databricks_air.run.config.relations import Conflict, value_at
 from airflow.providers.databricks_air.run.config.rules import (
@@ -29,11 +30,10 @@ from airflow.providers.databricks_air.run.config.rules import (
     NotEmpty,
     Script,
     Text,
-    TextMap,
     Whole,
     as_text,
-    mistake,
 )
+from airflow.providers.databricks_air.run.config.sentences import mistake
 from airflow.providers.databricks_air.run.document.display import show
 
 __all__ = ["SECRET_VARIABLE", "Container", "ContainerVariables", "container_conflicts"]

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from pydantic_core import PydanticCustomError
 
-from airflow.providers.databricks_air.run.config.rules import REQUIRED, mistake
+from airflow.providers.databricks_air.run.config.sentences import REQUIRED, mistake
 from airflow.providers.databricks_air.run.document.paths import FieldPath
 
 __all__ = ["Apart", "AtLeastOne", "Conflict", "Needs", "Relation", "is_set", "value_at"]

@@ -13,7 +13,7 @@
 """The rules of single values: pydantic's own constraints, each with its words.
 
 A rule annotates a type, ``Annotated[str, Text(...)]``. The constraint stands in pydantic's core schema, so that
-the check and the JSON Schema are made of the same numbers and patterns; :data:`SENTENCES` turns what pydantic
+the check and the JSON Schema are made of the same numbers and patterns; ``sentences.py`` turns what pydantic
 reports into our sentences. Values may be plain Python or a
 :class:`~airflow.providers.databricks_air.run.document.nodes.Scalar`, which knows the text as written.
 
@@ -22,80 +22,36 @@ Patterns are read by three engines: no look-around, ``[A-Za-z0-9_]`` instead of 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import core_schema
 
+from airflow.providers.databricks_air.run.config.sentences import LARGEST, mistake, sentence
 from airflow.providers.databricks_air.run.document.display import show
-from airflow.providers.databricks_air.run.document.limits import MAX_DEPTH
-from airflow.providers.databricks_air.run.document.nodes import Scalar, plain
-from airflow.providers.databricks_air.run.document.python_data import from_python, scalar_text
-from airflow.providers.databricks_air.run.errors import ConfigError
+from airflow.providers.databricks_air.run.document.nodes import Scalar
+from airflow.providers.databricks_air.run.document.python_data import scalar_text
 
 __all__ = [
     "COMMAND",
-    "MISTAKE",
     "NAME",
-    "REQUIRED",
-    "FreeForm",
     "Image",
     "NotEmpty",
     "OneOf",
     "Refused",
     "RunName",
     "Script",
-    "SecretMap",
     "Text",
-    "TextMap",
     "Whole",
     "any_case",
     "as_text",
-    "mistake",
-    "nearest",
-    "sentence",
 ]
 
-#: The type of an error that has its words already.
-MISTAKE = "air"
-REQUIRED = "is required"
-
-_LONGEST_NAME = 60
-_LARGEST = 2**31 - 1
 _MAX_COMMAND_LINES = 1000
 _DIGITS = r"^\s*[+-]?[0-9]{1,18}\s*$"
-
-
-def mistake(message: str, hint: str = "", **more: Any) -> PydanticCustomError:
-    """Return the error of a broken rule.
-
-    :param message: what is wrong.
-    :param hint: what to write instead.
-    :param more: ``absent=True`` where something is missing rather than wrong; ``meant``, the field that a
-        misspelt key was meant for.
-    """
-    return PydanticCustomError(MISTAKE, "{message}", {"message": message, "hint": hint, **more})
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """Return the known name that *name* most likely means, or None."""
-    if len(name) > _LONGEST_NAME:
-        return None
-    folded = {item.lower().replace("-", "_"): item for item in known}
-    name = name.lower().replace("-", "_")
-    if len(name) > 3 and (longer := [item for item in folded if item.startswith(name)]):
-        return folded[longer[0]]
-
-    def likeness(item: str) -> float:
-        # A name that was not typed to its end is like the beginning of the one that was meant.
-        return max(difflib.SequenceMatcher(None, name, part).ratio() for part in (item, item[: len(name)]))
-
-    close = difflib.get_close_matches(name, folded)
-    return folded[max(close, key=likeness)] if close else None
 
 
 def as_text(value: object) -> str:
@@ -213,7 +169,7 @@ class Whole:
     """
 
     least: int
-    most: int = _LARGEST
+    most: int = LARGEST
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -320,98 +276,6 @@ class Script:
         return value
 
 
-def _too_long(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    return f"has {len(str(value).strip())} characters, the limit is {context['max_length']}", "Shorten it"
-
-
-def _too_small(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{show(value)} is less than {context['ge']}", f"Write a number of at least {context['ge']}"
-
-
-def _too_large(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    what = "too large" if context["le"] == _LARGEST else f"more than {context['le']:,}"
-    return f"{show(value)} is {what}", f"Write a number of at most {context['le']}"
-
-
-def _not_one_of(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    known = re.findall(r"'([^']*)'", context["expected"])
-    close = nearest(str(value), known)
-    noun = context["field"].replace("_", " ")
-    article = "an" if noun[0] in "aeiou" else "a"
-    return (
-        f"{show(value)} is not {article} {noun}",
-        f"Did you mean {close}?" if close else f"One of {', '.join(known)}",
-    )
-
-
-def _of_kind(kind: str) -> Callable[[Any, Mapping[str, Any]], tuple[str, str]]:
-    def words(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-        if value is None:
-            return f"must be {kind}, but is empty", "Write a value or remove the key"
-        return f"must be {kind}, not {show(value)}", ""
-
-    return words
-
-
-_MAPPING, _LIST = _of_kind("a mapping"), _of_kind("a list")
-
-#: What pydantic reports → message and hint. The context is pydantic's, with the name of the field.
-SENTENCES: Mapping[str, Callable[[Any, Mapping[str, Any]], tuple[str, str]]] = {
-    "dict_type": _MAPPING,
-    "greater_than_equal": _too_small,
-    "less_than_equal": _too_large,
-    "list_type": _LIST,
-    "literal_error": _not_one_of,
-    "mapping_type": _MAPPING,
-    "missing": lambda *_: (REQUIRED, ""),
-    "model_attributes_type": _MAPPING,
-    "model_type": _MAPPING,
-    "string_too_long": _too_long,
-    "too_long": lambda *_: ("is not supported yet and must be empty", "Remove it"),
-    "tuple_type": _LIST,
-}
-
-
-def sentence(error: Mapping[str, Any]) -> PydanticCustomError:
-    """Return an error of pydantic in our words.
-
-    :param error: one of ``ValidationError.errors()``.
-    """
-    if error["type"] == MISTAKE:
-        return PydanticCustomError(MISTAKE, "{message}", error["ctx"])
-    names = [part for part in error["loc"] if isinstance(part, str)]
-    context = {**error.get("ctx", {}), "field": names[-1] if names else "value"}
-    words = SENTENCES.get(error["type"])
-    message, hint = words(error["input"], context) if words else (str(error["msg"]), "")
-    return mistake(message, hint, absent=True) if error["type"] == "missing" else mistake(message, hint)
-
-
-def _text_keys(value: object) -> object:
-    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
-
-
-def _free_form(value: object) -> object:
-    if not isinstance(value, Mapping):
-        return value
-    try:
-        return {str(key): plain(from_python(_plain_scalars(item))) for key, item in value.items()}
-    except ConfigError as error:
-        raise mistake(error.errors[0].message, error.errors[0].hint) from None
-
-
-def _plain_scalars(value: object, depth: int = 0) -> object:
-    """Return *value* with every scalar of a document replaced by its plain value."""
-    if depth > MAX_DEPTH:
-        raise mistake(f"values are nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, Scalar):
-        return value.value
-    if isinstance(value, Mapping):
-        return {key: _plain_scalars(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_scalars(item, depth + 1) for item in value]
-    return value
-
-
 COMMAND = Text(blank="Write the shell script that every node runs")
 #: What a run, an experiment or an MLflow run may be called.
 NAME = Text(
@@ -419,19 +283,6 @@ NAME = Text(
     "may only hold letters, digits, - and _",
     blank="May only hold letters, digits, - and _",
     longest=100,
-)
-_VARIABLE = Text(
-    "^[A-Za-z_][A-Za-z0-9_]*$",
-    "cannot be the name of an environment variable",
-    "Use letters, digits and _, not a digit first",
-    blank="Use letters, digits and _, not a digit first",
-)
-_SECRET = Text(
-    r"^[^/]*[^/\s][^/]*/[^/]*[^/\s][^/]*$",
-    "is not a reference to a secret",
-    "Write scope/key, with exactly one slash, never the secret itself",
-    # Somebody may have written the secret itself here.
-    shown=False,
 )
 _IMAGE = Text(
     r"^[^.:\s]+\.[^.:\s]+\.[^.:\s]+:[^:\s]+$",
@@ -441,37 +292,5 @@ _IMAGE = Text(
 )
 
 
-def _null_is_empty(value: object) -> object:
-    return "" if value is None else value
-
-
-class _NullIsEmpty:
-    """Lets a variable without a value be the empty text."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_before_validator_function(_null_is_empty, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": ["string", "number", "boolean", "null"]}
-
-
-class _VariableNames:
-    """Says in the JSON Schema what the keys of a mapping of variables must be."""
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "propertyNames": {"pattern": _VARIABLE.pattern}}
-
-
 RunName = Annotated[str, NAME]
 Image = Annotated[str, _IMAGE]
-TextMap = Annotated[
-    Mapping[Annotated[str, _VARIABLE], Annotated[str, Text(None), _NullIsEmpty()]],
-    BeforeValidator(_text_keys),
-    _VariableNames(),
-]
-SecretMap = Annotated[
-    Mapping[Annotated[str, _VARIABLE], Annotated[str, _SECRET]], BeforeValidator(_text_keys), _VariableNames()
-]
-FreeForm = Annotated[Mapping[str, Any], BeforeValidator(_free_form)]

@@ -28,22 +28,20 @@ from airflow.providers.databricks_air.run.config.containers import (
     container_conflicts,
 )
 from airflow.providers.databricks_air.run.config.environment import DockerImage, Environment
+from airflow.providers.databricks_air.run.config.mappings import FreeForm, SecretMap, TextMap
 from airflow.providers.databricks_air.run.config.model import ConfigModel
 from airflow.providers.databricks_air.run.config.permission import Permission
 from airflow.providers.databricks_air.run.config.relations import Apart, AtLeastOne, Conflict, Relation
 from airflow.providers.databricks_air.run.config.rules import (
     COMMAND,
     NAME,
-    FreeForm,
     RunName,
     Script,
-    SecretMap,
     Text,
-    TextMap,
     Whole,
     any_case,
-    mistake,
 )
+from airflow.providers.databricks_air.run.config.sentences import mistake
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import MapNode
 from airflow.providers.databricks_air.run.document.python_data import from_python, map_texts

@@ -25,8 +25,8 @@ from pydantic_core import PydanticUndefined
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
 from airflow.providers.databricks_air.run.config.older_names import older_names
-from airflow.providers.databricks_air.run.config.rules import nearest
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
+from airflow.providers.databricks_air.run.config.sentences import nearest
 from airflow.providers.databricks_air.run.document.paths import FieldPath, parse_path, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 
