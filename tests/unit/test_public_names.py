@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,11 @@ from airflow.providers.databricks_air.sensors.air import AirRunSensor
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
 PACKAGE = "airflow.providers.databricks_air"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {
+    PACKAGE: ROOT / "src" / PACKAGE.replace(".", "/"),
+    "databricks_air_local": ROOT / "local/src/databricks_air_local",
+}
 
 # What a user imports. A name leaves this list only after a release that warned about it.
 PUBLIC = {
@@ -116,3 +123,39 @@ def test_template_fields_are_marked(operator: type) -> None:
     paragraphs = (inspect.getdoc(operator) or "").split(":param ")[1:]
     marked = {text.split(":")[0] for text in paragraphs if "(templated)" in text}
     assert marked == set(operator.template_fields)  # type: ignore[attr-defined]
+
+
+def _exports(path: Path) -> set[str] | None:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
+
+
+def _modules_here() -> dict[str, Path]:
+    found = {}
+    for name, folder in SOURCES.items():
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join([name, *(part for part in parts if part != "__init__")])] = path
+    return found
+
+
+def test_what_others_import_is_exported() -> None:
+    """No module of ours, no test and no script imports a name that its module does not list in ``__all__``."""
+    modules = _modules_here()
+    readers = [
+        path
+        for folder in ("src", "local", "tests", "scripts", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    hidden = {
+        f"{path.relative_to(ROOT)} imports {alias.name} of {node.module}"
+        for path in readers
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in modules
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in modules
+        and alias.name not in (_exports(modules[node.module]) or {alias.name})
+    }
+    assert sorted(hidden) == []

@@ -46,7 +46,7 @@ def test_without_the_server_it_is_one_sentence(
 ) -> None:
     """Where the distribution is missing, the command names what to install, whatever options are given."""
     monkeypatch.setattr(
-        "airflow.providers.databricks_air.cli.local._SERVER", "databricks_air_local_is_not_installed"
+        "airflow.providers.databricks_air.cli.commands.local._SERVER", "databricks_air_local_is_not_installed"
     )
 
     assert main(["local", *options]) == 2
@@ -58,7 +58,7 @@ def test_without_the_server_it_is_one_sentence(
 def test_help_needs_no_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The list of commands is complete without the server."""
     monkeypatch.setattr(
-        "airflow.providers.databricks_air.cli.local._SERVER", "databricks_air_local_is_not_installed"
+        "airflow.providers.databricks_air.cli.commands.local._SERVER", "databricks_air_local_is_not_installed"
     )
 
     with pytest.raises(SystemExit):

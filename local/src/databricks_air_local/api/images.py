@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.state.store import Store
 
-__all__ = ["Images"]
+__all__ = ["Images", "normalise"]
 
 _URL = re.compile(r"[a-z0-9][a-z0-9.:_/-]*(@sha256:[0-9a-f]{64})?", re.IGNORECASE)
 _MOST = 1000

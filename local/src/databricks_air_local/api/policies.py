@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from databricks_air_local.http.exchange import Request
 
-__all__ = ["Policies"]
+__all__ = ["Policies", "page"]
 
 
 def page(request: Request, name: str, items: list[Any], largest: int) -> dict[str, Any]:

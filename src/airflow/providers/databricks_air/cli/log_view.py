@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.logs.lines import LogLine
     from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["LogView", "ViewedStream", "read_log"]
+__all__ = ["LogView", "ViewedStream", "perform_all", "read_log"]
 
 T = TypeVar("T")
 

@@ -41,21 +41,26 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "validate": Command("Check run configurations, offline", f"{_PACKAGE}.cli.validate"),
-    "explain": Command("Tell what a field of the run configuration means", f"{_PACKAGE}.cli.explain"),
-    "schema": Command("Print the JSON Schema of the run configuration", f"{_PACKAGE}.cli.schema"),
-    "convert": Command(
-        "Rewrite an older run configuration, or a MosaicML run, in today's form", f"{_PACKAGE}.cli.convert"
+    "validate": Command("Check run configurations, offline", f"{_PACKAGE}.cli.commands.validate"),
+    "explain": Command(
+        "Tell what a field of the run configuration means", f"{_PACKAGE}.cli.commands.explain"
     ),
-    "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.plan"),
-    "run": Command("Submit a run configuration", f"{_PACKAGE}.cli.run"),
-    "get": Command("Show a run: state, attempts, links, configuration", f"{_PACKAGE}.cli.get"),
-    "list": Command("List runs, newest first", f"{_PACKAGE}.cli.list"),
-    "logs": Command("Print or download the log of a run", f"{_PACKAGE}.cli.logs"),
-    "cancel": Command("End runs", f"{_PACKAGE}.cli.cancel"),
-    "orphans": Command("List, or end, the runs that no task follows any more", f"{_PACKAGE}.cli.orphans"),
-    "register-image": Command("Register a Docker image for runs", f"{_PACKAGE}.cli.register_image"),
-    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.local"),
+    "schema": Command("Print the JSON Schema of the run configuration", f"{_PACKAGE}.cli.commands.schema"),
+    "convert": Command(
+        "Rewrite an older run configuration, or a MosaicML run, in today's form",
+        f"{_PACKAGE}.cli.commands.convert",
+    ),
+    "plan": Command("Show what a launch would upload and submit", f"{_PACKAGE}.cli.commands.plan"),
+    "run": Command("Submit a run configuration", f"{_PACKAGE}.cli.commands.run"),
+    "get": Command("Show a run: state, attempts, links, configuration", f"{_PACKAGE}.cli.commands.get"),
+    "list": Command("List runs, newest first", f"{_PACKAGE}.cli.commands.list"),
+    "logs": Command("Print or download the log of a run", f"{_PACKAGE}.cli.commands.logs"),
+    "cancel": Command("End runs", f"{_PACKAGE}.cli.commands.cancel"),
+    "orphans": Command(
+        "List, or end, the runs that no task follows any more", f"{_PACKAGE}.cli.commands.orphans"
+    ),
+    "register-image": Command("Register a Docker image for runs", f"{_PACKAGE}.cli.commands.register_image"),
+    "local": Command("Start the local AI Runtime on this machine", f"{_PACKAGE}.cli.commands.local"),
 }
 
 

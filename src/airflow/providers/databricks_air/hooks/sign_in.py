@@ -28,7 +28,7 @@ from airflow.providers.databricks_air.api.http.credentials import (
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.foreign import translated
 
-__all__ = ["METHODS", "Method", "credentials_from"]
+__all__ = ["KUBERNETES_TOKEN", "METHODS", "Method", "credentials_from"]
 
 KUBERNETES_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 

@@ -31,7 +31,7 @@ from airflow.providers.databricks_air.api.logs.stream import LogCursor, LogStrea
 from airflow.providers.databricks_air.run.logs.lines import LogLine
 from airflow.providers.databricks_air.version_compat import read_own_xcom, write_own_xcom
 
-__all__ = ["LOG_KEY", "TaskLog"]
+__all__ = ["LOG_KEY", "TAKEN_OVER", "TaskLog"]
 
 LOG_KEY = "databricks_air_log"
 ASK_SECONDS = 20.0

@@ -23,7 +23,16 @@ from typing import Literal, NamedTuple
 
 from airflow.providers.databricks_air.version_compat import Seen
 
-__all__ = ["OnClear", "OnKill", "RunPolicy", "Verdict", "judge_trigger", "judge_worker"]
+__all__ = [
+    "CLEARED_WHILE_RUNNING",
+    "USER_STATES",
+    "OnClear",
+    "OnKill",
+    "RunPolicy",
+    "Verdict",
+    "judge_trigger",
+    "judge_worker",
+]
 
 OnKill = Literal["cancel", "detach"]
 OnClear = Literal["rerun", "adopt"]

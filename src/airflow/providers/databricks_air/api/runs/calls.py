@@ -21,6 +21,7 @@ from typing import Any
 from airflow.providers.databricks_air.api.http.call import Answer, Call
 
 __all__ = [
+    "Document",
     "IndexPage",
     "Indexed",
     "RunPage",

@@ -35,7 +35,7 @@ from airflow.providers.databricks_air.api.runs.fields import RunFields, is_train
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
 
-__all__ = ["Listing", "RunFilter", "list_runs"]
+__all__ = ["SCAN_LIMIT", "Listing", "RunFilter", "list_runs"]
 
 SCAN_LIMIT = 2000
 """How many runs of a workspace a listing looks through at most: the service cannot list those of one user."""

@@ -22,7 +22,7 @@ from isal import igzip_threaded
 
 from airflow.providers.databricks_air.run.code.processors import processors
 
-__all__ = ["Contents", "Sink", "TarStream", "gzipped"]
+__all__ = ["BLOCK", "Contents", "Sink", "TarStream", "gzipped"]
 
 BLOCK = 1024 * 1024
 # Late enough for zip files in any time zone, which cannot say 1979.

@@ -31,7 +31,7 @@ from airflow.providers.databricks_air.run.config.rules import OneOf, Text, Whole
 from airflow.providers.databricks_air.run.config.sentences import mistake
 from airflow.providers.databricks_air.run.document.display import show
 
-__all__ = ["MAX_ACCELERATORS", "PRIORITY_CLASSES", "Compute", "node_count"]
+__all__ = ["ACCELERATORS", "MAX_ACCELERATORS", "PRIORITY_CLASSES", "Compute", "node_count"]
 
 #: The most accelerators of one run, as the service has it.
 MAX_ACCELERATORS = 1024

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from airflow.providers.databricks_air.run.logs.digest import Digest, printed_of, record_key
 from airflow.providers.databricks_air.run.logs.text import safe_lines
 
-__all__ = ["NOTICE", "OVERLAP", "LogLine", "LogRecord", "NodeLog", "log_records"]
+__all__ = ["NOTICE", "OVERLAP", "SECOND", "LogLine", "LogRecord", "NodeLog", "log_records"]
 
 OVERLAP = 30
 """Seconds by which a record may be late, and still be printed."""

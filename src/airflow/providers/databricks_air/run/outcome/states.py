@@ -22,7 +22,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Attempt", "Run", "RunState", "parse_run"]
+__all__ = [
+    "KNOWN_LIFE_CYCLES",
+    "TERMINAL_LIFE_CYCLES",
+    "TERMINAL_RESULTS",
+    "Attempt",
+    "Run",
+    "RunState",
+    "parse_run",
+]
 
 # Jobs API 2.2, runs/get: either column suffices to call a run finished.
 TERMINAL_LIFE_CYCLES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-__all__ = ["Chain", "PlainLine", "Raised", "chains_of", "plain_lines"]
+__all__ = ["LONGEST_FACT", "Chain", "PlainLine", "Raised", "chains_of", "plain_lines"]
 
 LONGEST = 400
 """Characters of a line that are looked at: what matters stands at its beginning."""
