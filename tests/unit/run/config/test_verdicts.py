@@ -45,6 +45,7 @@ UNSEEN = {
     "the number is too large": "JSON has no largest number",
     "two keys have the same text": "JSON has one kind of keys",
     "levels deep": "JSON Schema has no limit of depth",
+    ".0' may only hold": "JSON does not part 2.0, which is no name, from 2, which is one",
     "does not exist": "the file of an older form is looked for",
 }
 
