@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,14 +99,14 @@ def test_permissions_reach_the_experiment_of_a_run_that_waited(
 
 @both_modes
 def test_failure_says_reason_id_and_page(air: LocalAirRuntime, run_dag: RunDag, deferrable: bool) -> None:
-    """A command that fails fails the task; the message has the server's reason, the run's id and its page."""
+    """A command that fails fails the task; the message has the fact, the run's id and its page."""
     outcome = run_dag(TASK % deferrable, train=TRAIN + "command: exit 3")
     assert outcome.states == {"train": "failed"}
     (run,) = runs(air)
-    reason = run["tasks"][0]["state"]["state_message"]
-    assert reason
-    assert reason in outcome.text
-    assert f"AI Runtime run {run['run_id']} ended as FAILED (attempt 1 of 1" in outcome.text
+    assert "exit code 3" in outcome.text
+    assert re.search(
+        rf"AI Runtime run {run['run_id']} ended as FAILED after \S+ \(attempt 1 of 1", outcome.text
+    )
     assert run["run_page_url"] in outcome.text
     assert "During handling of the above exception" not in outcome.text
 
@@ -241,9 +242,11 @@ def test_a_wrong_token_is_one_clear_message(
 
 
 def test_no_thread_and_no_process_stays(air: LocalAirRuntime, run_dag: RunDag) -> None:
-    """After a run that failed, this process has no thread of the launch and no process of the training."""
+    """After a run that failed, this process has no new thread of the launch and no process of the training."""
+    before = set(threading.enumerate())
     run_dag(TASK % False, train=TRAIN + "command: exit 1")
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("databricks-air")]
+    new = set(threading.enumerate()) - before
+    assert not [thread for thread in new if thread.name.startswith("databricks-air")]
     assert not [
         child for child in psutil.Process().children(recursive=True) if "command.sh" in child.cmdline()
     ]

@@ -160,7 +160,7 @@ def test_mistakes_that_the_server_finds(launcher: Launcher, created: Callable[[]
     assert [error.path for error in caught.value.errors] == [
         "compute.num_accelerators", "max_retries", "something.new"
     ]  # fmt: skip
-    assert "compute.num_accelerators: too many (said by the workspace)" in str(caught.value)
+    assert "compute.num_accelerators: too many (said by the workspace, X)" in str(caught.value)
     assert created() == 0
     assert not launcher.air.requests(path="*/import-file/*")
 

@@ -10,14 +10,21 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Checks of arguments that are no templates, made when the Dag is parsed."""
+"""What an author may choose, and checks of arguments that are no templates, made when the Dag is parsed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["check_choice", "check_positive"]
+__all__ = ["DEFAULT_CONN_ID", "OnClear", "OnKill", "check_choice", "check_positive"]
+
+DEFAULT_CONN_ID = "databricks_air_default"
+
+OnKill = Literal["cancel", "detach"]
+"""What a user's end of the task means for its run."""
+OnClear = Literal["rerun", "adopt"]
+"""Whether a cleared task starts a fresh run or follows the one that it has."""
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

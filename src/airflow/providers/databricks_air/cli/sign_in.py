@@ -140,7 +140,8 @@ def _plain_profile(name: str) -> tuple[str, str]:
 def _of_sdk(profile: str | None) -> Credentials:
     from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 
-    found = SdkCredentials({"profile": profile} if profile else {})
+    origin = f"profile {profile!r}" if profile else "the environment"
+    found = SdkCredentials({"profile": profile} if profile else {}, origin=origin)
     # Says what is missing before anything is done.
     if not found.host:
         raise CommandError("no workspace is named: set DATABRICKS_HOST, or name a profile", "UNAUTHENTICATED")

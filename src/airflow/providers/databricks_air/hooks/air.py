@@ -25,6 +25,7 @@ from airflow.providers.databricks_air.api.http.calls import cancel_run, get_run,
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceError
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.form import FORM_FIELDS, HIDDEN_FIELDS, LABELS, PLACEHOLDERS
 from airflow.providers.databricks_air.hooks.sign_in import credentials_from
@@ -52,7 +53,7 @@ class AirRuntimeHook(BaseHook):
     """
 
     conn_name_attr = "databricks_air_conn_id"
-    default_conn_name = "databricks_air_default"
+    default_conn_name = DEFAULT_CONN_ID
     conn_type = "databricks_air"
     hook_name = "Databricks AI Runtime"
 

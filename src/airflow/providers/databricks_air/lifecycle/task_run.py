@@ -84,6 +84,7 @@ class TaskRun:
     check: Callable[[RunConfig], None] = lambda _: None
     token: str | None = None
     waits: bool = True
+    config: RunConfig | None = field(init=False, default=None)
     worker: Worker = field(init=False)
     _finder: RunFinder = field(init=False)
     _memory: Memory = field(init=False)
@@ -121,7 +122,7 @@ class TaskRun:
         """
         from airflow.providers.databricks_air.api.launch.launch import send_files, submit
 
-        config, base_dir = self.read()
+        self.config, base_dir = config, _ = self.read()
         self.check(config)
 
         def start(token: str, created: Callable[[int], None]) -> int:
@@ -213,7 +214,8 @@ class TaskRun:
         if record.dag_version and record.dag_version != self._dag_version:
             log.warning("Run %s was made from another version of the Dag; it goes on as it is", record.run_id)
         try:
-            now = fingerprint(self.read()[0])
+            self.config, _ = self.read()
+            now = fingerprint(self.config)
         except Exception as error:  # noqa: BLE001 - the run is there, whatever the configuration says by now
             log.warning(
                 "The configuration cannot be read any more; run %s goes on as it was made: %s",

@@ -27,10 +27,11 @@ from asgiref.sync import sync_to_async
 
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
+from airflow.providers.databricks_air.arguments import OnClear, OnKill
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.record import OWNER_KEY
-from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill, Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.verdict import Verdict, judge_trigger
 from airflow.providers.databricks_air.version_compat import ask_own_state, read_owner
 
 __all__ = ["TriggerEnd"]

@@ -19,23 +19,21 @@ never means 'a person'.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow.providers.databricks_air.version_compat import Seen
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.arguments import OnClear, OnKill
 
 __all__ = [
     "CLEARED_WHILE_RUNNING",
     "USER_STATES",
-    "OnClear",
-    "OnKill",
     "RunPolicy",
     "Verdict",
     "judge_trigger",
     "judge_worker",
 ]
-
-OnKill = Literal["cancel", "detach"]
-OnClear = Literal["rerun", "adopt"]
 
 # States that only a person's act, or a verdict without a further try, puts a task instance into while it runs.
 CLEARED_WHILE_RUNNING = "restarting"

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,44 +21,30 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow.providers.databricks_air.api.http.errors import NotFoundError
-from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan
-from airflow.providers.databricks_air.arguments import check_choice, check_positive
-from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource, render
-from airflow.providers.databricks_air.lifecycle.record import is_of_earlier_try, known_run
-from airflow.providers.databricks_air.lifecycle.results import (
-    ENDS_TASK,
-    GAVE_UP,
-    TIMED_OUT,
-    Results,
-    check_retry_on,
-    task_error,
+from airflow.providers.databricks_air.arguments import (
+    DEFAULT_CONN_ID,
+    OnClear,
+    OnKill,
+    check_choice,
+    check_positive,
 )
-from airflow.providers.databricks_air.lifecycle.task_run import TaskRun, deadline_of
-from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill, RunPolicy
-from airflow.providers.databricks_air.lifecycle.waiting import LogChoice, follow
-from airflow.providers.databricks_air.lifecycle.worker import Worker
 from airflow.providers.databricks_air.links.air import AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
-from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
-from airflow.providers.databricks_air.run.outcome.result import run_result
-from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow.providers.common.compat.sdk import Context
 
     from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource
+    from airflow.providers.databricks_air.lifecycle.following import Following, Watch
+    from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
+    from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
+    from airflow.providers.databricks_air.lifecycle.worker import Worker
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
-    from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
-
-# How often a trigger that was lost is replaced before the worker watches by itself.
-TRIGGERS_LOST = 3
 
 
 class AirRunOperator(BaseOperator):
@@ -116,7 +101,7 @@ class AirRunOperator(BaseOperator):
         config: Mapping[str, Any] | str | RunConfig | None = None,
         overrides: Mapping[str, Any] | Sequence[str] | None = None,
         idempotency_token: str | None = None,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        databricks_air_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait_for_termination: bool = True,
         polling_interval: float = 30.0,
@@ -156,11 +141,12 @@ class AirRunOperator(BaseOperator):
         self._worker: Worker | None = None
         self._was_killed = False
         self._is_handed_over = False
-        self._config: RunConfig | None = None
 
     @cached_property
     def hook(self) -> AirRuntimeHook:
         """The hook of this task's connection."""
+        from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+
         return AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -170,31 +156,34 @@ class AirRunOperator(BaseOperator):
         :raises AirRunFailedError: when the run ends without success.
         :raises AirServiceError: when the workspace cannot be asked.
         """
-        with self._in_charge(context) as task:
-            run = task.adopt() or task.submit()
-            trigger = self._trigger(context, run)
-            task.announce(run, trigger.serialize()[1])
+        with self._in_charge(context) as follow:
+            run = follow.task.adopt() or follow.task.submit()
+            watch = follow.plan(run)
+            follow.task.announce(run, watch.arguments())
             if not self.wait_for_termination:
-                return self._let_go(task, run)
+                return follow.let_go(run)
             if self.deferrable and not run.is_terminal:
-                self._hand_over(task, trigger)
-            return self._finish(task, self._wait(trigger), trigger.log_nodes)
+                self._hand_over(watch)
+            return follow.result(follow.wait(watch), watch.log_nodes)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
         """
+        from airflow.providers.databricks_air.lifecycle.record import is_of_earlier_try
+
         run_id = int(event["run_id"])
         if is_of_earlier_try(context):
             self.log.info("The task was cleared while run %s was handed back; beginning anew", run_id)
             return self.execute(context)
-        with self._in_charge(context, run_id) as task:
-            nodes = event.get("log_nodes")
-            return self._finish(task, self._ending_of(context, run_id, event), nodes)
+        with self._in_charge(context, run_id) as follow:
+            return follow.result(follow.ending(event), event.get("log_nodes"))
 
     def render_template(self, content: Any, context: Context, *options: Any, **named: Any) -> Any:
         """Render as Airflow does, also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
+        from airflow.providers.databricks_air.lifecycle.config_source import render
+
         airflow = super().render_template
         return render(content, lambda part: airflow(part, context, *options, **named))
 
@@ -208,6 +197,7 @@ class AirRunOperator(BaseOperator):
         :raises AirServiceError: when the workspace cannot be asked.
         """
         from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
+        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, task_error
 
         try:
             config, base_dir = self._source(self.get_dag()).read()
@@ -220,7 +210,7 @@ class AirRunOperator(BaseOperator):
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
         self._was_killed = True
-        worker = self._worker or Worker.of_interrupted(self._connect, self._policy)
+        worker = self._worker or self._interrupted_worker()
         if worker is not None:
             worker.on_kill()
 
@@ -238,44 +228,44 @@ class AirRunOperator(BaseOperator):
 
         :param next_method: ``__fail__`` when the trigger was lost, has failed or has run out of its time.
         """
+        from airflow.providers.databricks_air.lifecycle.record import known_run
+
         run_id = known_run(context) if next_method == "__fail__" else None
         if run_id is None:
             return super().resume_execution(next_method, next_kwargs, context)
         return self._watch_again(context, run_id, str((next_kwargs or {}).get("error", "it was lost")))
 
-    @property
-    def _policy(self) -> RunPolicy:
-        return RunPolicy(self.kill_action, self.on_clear, self.durable)
+    def _watch_again(self, context: Context, run_id: int, why: str) -> dict[str, Any]:
+        """Follow the run of a trigger that was lost: with another one, and in the end by this worker itself."""
+        with self._in_charge(context, run_id) as follow:
+            watch, by_trigger = follow.replan(run_id, why)
+            if by_trigger:
+                self._hand_over(watch)
+            return follow.result(follow.wait(watch, is_resumed=True), watch.log_nodes)
 
-    @property
-    def _log_choice(self) -> LogChoice:
-        return LogChoice(self.stream_logs, self.log_nodes, self.polling_interval)
+    def _hand_over(self, watch: Watch) -> NoReturn:
+        from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
-    @property
-    def _results(self) -> Results:
-        return Results(self.hook.client, self.push_metrics, self.retry_on)
-
-    def _connect(self) -> SyncClient:
-        return self.hook.client
-
-    def _source(self, dag: Any) -> ConfigSource:
-        return ConfigSource(self.config_path, self.config, self.overrides, dag)
+        if self._worker is not None:
+            self._worker.check_still_wanted()
+        self._is_handed_over = True
+        self.defer(trigger=AirRunTrigger(**watch.arguments()), method_name="execute_complete")
+        raise AssertionError("defer raises")
 
     @contextmanager
-    def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[TaskRun]:
+    def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[Following]:
         """Take care of the run of a task until the block ends, and let it end with one clear error."""
+        from airflow.providers.databricks_air.lifecycle.following import Following
+        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, Results, task_error
+        from airflow.providers.databricks_air.lifecycle.task_run import TaskRun
 
-        def read() -> tuple[RunConfig, Path]:
-            config, base_dir = self._source(context.get("dag")).read()
-            self._config = config
-            return config, base_dir
-
+        timeout = self.execution_timeout
         try:
             task = TaskRun(
                 context,
                 self.hook,
                 self._policy,
-                read,
+                self._source(context.get("dag")).read,
                 check=self._check,
                 token=self.idempotency_token,
                 waits=self.wait_for_termination,
@@ -286,7 +276,15 @@ class AirRunOperator(BaseOperator):
             with task.worker.responsible():
                 if run_id is not None:
                     task.resume(run_id)
-                yield task
+                yield Following(
+                    task,
+                    self._log_choice,
+                    Results(self.hook.client, self.push_metrics, self.retry_on),
+                    self.log,
+                    timeout=timeout.total_seconds() if timeout is not None else None,
+                    queue_timeout=self.queue_timeout,
+                    metrics_interval=self.log_metrics_interval,
+                )
         except ENDS_TASK as error:
             raise task_error(error) from None
         finally:
@@ -295,102 +293,42 @@ class AirRunOperator(BaseOperator):
 
     def _check(self, config: RunConfig) -> None:
         """Check what is about the run and not in its configuration, before anything is paid for."""
+        from airflow.providers.databricks_air.lifecycle.results import check_retry_on
+        from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
+
         check_retry_on(self.retry_on)
         self._log_choice.nodes(config.node_count)
         if warning := attempts_warning(self.retries or 0, config.max_retries):
             self.log.warning("%s", warning)
 
-    def _trigger(self, context: Context, run: Run) -> AirRunTrigger:
-        """Return what follows the run in the triggerer; on the worker, the same holds."""
-        from airflow.providers.databricks_air.api.launch.permissions import experiment_entries
+    def _interrupted_worker(self) -> Worker | None:
+        """Return what ends the run of an earlier process of this try; None where there is none.
 
-        timeout = self.execution_timeout
-        nodes = self._log_choice.nodes_of(run)
-        return AirRunTrigger(
-            run_id=run.run_id,
-            databricks_air_conn_id=self.databricks_air_conn_id,
-            polling_interval=self.polling_interval,
-            deadline=deadline_of(context, timeout.total_seconds()) if timeout is not None else None,
-            queue_timeout=self.queue_timeout,
-            on_kill=self.kill_action,
-            on_clear=self.on_clear,
-            log_nodes=list(nodes) if isinstance(nodes, tuple) else nodes,
-            metrics_interval=self.log_metrics_interval,
-            experiment_access=experiment_entries(self._config.permissions) if self._config else None,
-        )
-
-    def _let_go(self, task: TaskRun, run: Run) -> dict[str, Any]:
-        from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
-
-        if self._config is not None:
-            grant_on_experiment(self.hook.client, self._config.permissions, run)
-        task.worker.settle()
-        return run_result(self.hook.host, run)
-
-    def _hand_over(self, task: TaskRun, trigger: AirRunTrigger) -> NoReturn:
-        task.worker.check_still_wanted()
-        self._is_handed_over = True
-        self.defer(trigger=trigger, method_name="execute_complete")
-        raise AssertionError("defer raises")
-
-    def _watch_again(self, context: Context, run_id: int, why: str) -> dict[str, Any]:
-        """Follow the run of a trigger that was lost: with another one, and in the end by this worker itself."""
-        with self._in_charge(context, run_id) as task:
-            told = task.told()
-            trigger = AirRunTrigger(**{**told.watch, "run_id": run_id})
-            if trigger.deadline is not None and time.time() >= trigger.deadline - 1:
-                message = "the task's execution_timeout has passed"
-                return self._finish(task, Ended("expired", self.hook.get_run(run_id), message=message), None)
-            if told.lost < TRIGGERS_LOST:
-                self.log.warning(
-                    "The trigger that followed run %s was lost (%s); another one follows it", run_id, why
-                )
-                task.remember_lost(told)
-                self._hand_over(task, trigger)
-            self.log.warning(
-                "The trigger that followed run %s was lost (%s); the worker follows it", run_id, why
-            )
-            return self._finish(task, self._wait(trigger, is_resumed=True), trigger.log_nodes)
-
-    def _wait(self, trigger: AirRunTrigger, *, is_resumed: bool = False, cursor: Any = None) -> Ended:
-        """Follow the run on this worker, as the trigger would; Airflow itself minds ``execution_timeout`` here."""
-        plan = WatchPlan(
-            trigger.run_id,
-            trigger.polling_interval,
-            deadline=trigger.deadline if is_resumed else None,
-            queue_timeout=trigger.queue_timeout,
-            metrics_interval=trigger.metrics_interval,
-            host=self.hook.host,
-            experiment_access=trigger.experiment_access or (),
-            is_resumed=is_resumed,
-        )
-        stream = self._log_choice.stream(trigger.run_id, trigger.log_nodes, cursor)
-        return follow(self.hook.client, plan, stream, self.log, self.hook.get_credentials)
-
-    def _ending_of(self, context: Context, run_id: int, event: Mapping[str, Any]) -> Ended:
-        """Return how the watch ended, from the run itself where the run has ended."""
-        why, message = str(event.get("why")), str(event.get("message") or "")
-        if why not in GAVE_UP:
-            trigger = AirRunTrigger(
-                run_id, polling_interval=self.polling_interval, log_nodes=event.get("log_nodes")
-            )
-            return self._wait(trigger, is_resumed=True, cursor=event.get("log"))
+        A signal may arrive while Python imports the very modules that this needs: then nothing of this process
+        was launched, and ``execute`` finds that it was killed.
+        """
         try:
-            run = self.hook.get_run(run_id)
-        except NotFoundError:
-            return Ended("missing", None, message=message)
-        # The trigger cancels when a time is up: that it was cancelled is not why such a run has ended.
-        has_own_end = run.is_terminal and not (why in TIMED_OUT and run.state.result == "CANCELED")
-        return Ended("terminal" if has_own_end else why, run, message=message)  # type: ignore[arg-type]
+            from airflow.providers.databricks_air.lifecycle.worker import Worker
+        except ImportError:
+            return None
+        return Worker.of_interrupted(self._connect, self._policy)
 
-    def _finish(self, task: TaskRun, ended: Ended, nodes: Any) -> dict[str, Any]:
-        """Return the result of a run that succeeded; otherwise cancel what is alive and raise."""
-        run = ended.run
-        if ended.why in TIMED_OUT and run is not None and not run.is_terminal:
-            task.worker.give_up(ended.message)
-            task.worker.settle()
-        if run is not None and run.is_terminal:
-            task.worker.settle()
-        if run is not None and run.is_success:
-            return self._results.result(run, ended.output)
-        raise self._results.error(ended, printed=nodes)
+    def _connect(self) -> SyncClient:
+        return self.hook.client
+
+    def _source(self, dag: Any) -> ConfigSource:
+        from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource
+
+        return ConfigSource(self.config_path, self.config, self.overrides, dag)
+
+    @property
+    def _policy(self) -> RunPolicy:
+        from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
+
+        return RunPolicy(self.kill_action, self.on_clear, self.durable)
+
+    @property
+    def _log_choice(self) -> LogChoice:
+        from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
+
+        return LogChoice(self.stream_logs, self.log_nodes, self.polling_interval)

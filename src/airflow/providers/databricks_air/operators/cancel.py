@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow.providers.databricks_air.api.http.errors import RunNotFoundError
-from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, parse_run_id, task_error
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,7 +43,7 @@ class AirCancelRunOperator(BaseOperator):
         self,
         *,
         run_id: int | str | None,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        databricks_air_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,6 +59,10 @@ class AirCancelRunOperator(BaseOperator):
         if self.run_id is None or self.run_id in ("", "None"):
             self.log.info("There is no run to cancel")
             return
+        from airflow.providers.databricks_air.api.http.errors import RunNotFoundError
+        from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, parse_run_id, task_error
+
         try:
             run_id = parse_run_id(self.run_id)
             AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).cancel_run(run_id)

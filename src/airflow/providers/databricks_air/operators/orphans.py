@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, task_error
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -43,7 +42,7 @@ class AirOrphanRunsOperator(BaseOperator):
     def __init__(
         self,
         *,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        databricks_air_conn_id: str = DEFAULT_CONN_ID,
         cancel: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -56,7 +55,9 @@ class AirOrphanRunsOperator(BaseOperator):
 
         :raises AirServiceError: when the workspace does not tell, or does not take a request.
         """
+        from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
         from airflow.providers.databricks_air.lifecycle.orphans import WorkerView, end_orphans, find_orphans
+        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, task_error
 
         client = AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).client
         try:

@@ -29,6 +29,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError, ServiceError
 from airflow.providers.databricks_air.api.watch.watch import Ended
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.results import (
@@ -72,7 +73,7 @@ class AirRunSensor(BaseSensorOperator):
         self,
         *,
         run_id: int | str,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        databricks_air_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 30.0,
         **kwargs: Any,

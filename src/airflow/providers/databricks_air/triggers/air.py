@@ -22,6 +22,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
 from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, OnClear, OnKill
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
@@ -29,7 +30,6 @@ from airflow.providers.databricks_air.lifecycle.metrics import AirflowMeasure
 from airflow.providers.databricks_air.lifecycle.results import TIMED_OUT
 from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
 from airflow.providers.databricks_air.lifecycle.trigger_end import TriggerEnd
-from airflow.providers.databricks_air.lifecycle.verdict import OnClear, OnKill
 from airflow.providers.databricks_air.lifecycle.waiting import tell
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
@@ -59,7 +59,7 @@ class AirRunTrigger(BaseTrigger):
     def __init__(  # noqa: PLR0917 - they are stored by name
         self,
         run_id: int,
-        databricks_air_conn_id: str = AirRuntimeHook.default_conn_name,
+        databricks_air_conn_id: str = DEFAULT_CONN_ID,
         polling_interval: float = 30.0,
         deadline: float | None = None,
         queue_timeout: float | None = None,
