@@ -210,7 +210,7 @@ def test_a_whole_log_can_be_kept(client: Client) -> None:
 
 
 def test_artifacts_of_every_attempt_are_counted(client: Client) -> None:
-    """Each attempt has its files, and more than are shown are counted right."""
+    """Each attempt has its files, more than are shown are counted right, and attempts are counted from 1."""
     client.air.on("demo").fails(logs=["one"]).succeeds(logs=["two"])
     run = client.wait(client.submit(max_retries=1))
     output = client.get("/api/2.2/jobs/runs/get-output", run_id=run["tasks"][1]["run_id"]).json
@@ -224,7 +224,9 @@ def test_artifacts_of_every_attempt_are_counted(client: Client) -> None:
     page = _page(client, f"/jobs/runs/{run['run_id']}")
 
     assert "The first 200 of 301 files" in page
-    assert "Artifacts of attempt 0" in page
+    assert "Artifacts of attempt 1" in page
+    assert "Log of attempt 2" in page
+    assert "attempt 0" not in page
     experiment = output["ai_runtime_task_output"]["mlflow_experiment_id"]
     assert f"href='/ml/experiments/{experiment}'" in page
 
