@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.lifecycle.task_run import TaskRun
     from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["Following", "Watch"]
+__all__ = ["Following", "WatchOrder"]
 
 # How often a trigger that was lost is replaced before the worker watches by itself.
 TRIGGERS_LOST = 3
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchOrder:
     """How a run is followed, on the worker as in the triggerer; the fields are the trigger's arguments."""
 
     run_id: int
@@ -84,13 +84,13 @@ class Following:
     queue_timeout: float | None = None
     metrics_interval: float | None = None
 
-    def plan(self, run: Run) -> Watch:
+    def plan(self, run: Run) -> WatchOrder:
         """Return how the run is followed.
 
         :param run: the run that the task has adopted or submitted.
         """
         task, nodes = self.task, self.logs.nodes_of(run)
-        return Watch(
+        return WatchOrder(
             run_id=run.run_id,
             databricks_air_conn_id=task.hook.databricks_air_conn_id,
             polling_interval=self.logs.polling_interval,
@@ -103,14 +103,14 @@ class Following:
             experiment_access=experiment_entries(task.config.permissions) if task.config else None,
         )
 
-    def replan(self, run_id: int, why: str) -> tuple[Watch, bool]:
+    def replan(self, run_id: int, why: str) -> tuple[WatchOrder, bool]:
         """Return how to follow the run of a trigger that was lost, and whether another trigger does it.
 
         :param run_id: the run that it followed.
         :param why: what became of it.
         """
         told = self.task.told()
-        watch = Watch(**{**told.watch, "run_id": run_id})
+        watch = WatchOrder(**{**told.watch, "run_id": run_id})
         by_trigger = not watch.is_overdue and told.lost < TRIGGERS_LOST
         self.log.warning(
             "The trigger that followed run %s was lost (%s); %s follows it",
@@ -122,7 +122,7 @@ class Following:
             self.task.remember_lost(told)
         return watch, by_trigger
 
-    def wait(self, watch: Watch, *, is_resumed: bool = False, cursor: Any = None) -> Ended:
+    def wait(self, watch: WatchOrder, *, is_resumed: bool = False, cursor: Any = None) -> Ended:
         """Follow the run on this worker, as the trigger would.
 
         :param watch: which run, and how.
@@ -156,7 +156,9 @@ class Following:
         hook = self.task.hook
         if why not in GAVE_UP:
             nodes = event.get("log_nodes")
-            watch = Watch(run_id, hook.databricks_air_conn_id, self.logs.polling_interval, log_nodes=nodes)
+            watch = WatchOrder(
+                run_id, hook.databricks_air_conn_id, self.logs.polling_interval, log_nodes=nodes
+            )
             return self.wait(watch, is_resumed=True, cursor=event.get("log"))
         try:
             run = hook.get_run(run_id)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource
-    from airflow.providers.databricks_air.lifecycle.following import Following, Watch
+    from airflow.providers.databricks_air.lifecycle.following import Following, WatchOrder
     from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
     from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
     from airflow.providers.databricks_air.lifecycle.worker import Worker
@@ -243,7 +243,7 @@ class AirRunOperator(BaseOperator):
                 self._hand_over(watch)
             return follow.result(follow.wait(watch, is_resumed=True), watch.log_nodes)
 
-    def _hand_over(self, watch: Watch) -> NoReturn:
+    def _hand_over(self, watch: WatchOrder) -> NoReturn:
         from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
         if self._worker is not None:
