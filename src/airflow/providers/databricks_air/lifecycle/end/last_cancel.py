@@ -47,6 +47,10 @@ class _Given:
         """Return the same."""
         return self.given
 
+    def forget(self, refused: Mapping[str, str]) -> bool:
+        """Return False: there are no others."""
+        return False
+
 
 def main() -> int:
     """Ask for the end of the run in the order until the workspace takes it; 1 when it never does."""
