@@ -37,6 +37,7 @@ from databricks_air_local.api.permissions import Permissions
 from databricks_air_local.api.policies import Policies
 from databricks_air_local.api.pools import Pools
 from databricks_air_local.api.scim import Scim
+from databricks_air_local.api.submission import Admission
 from databricks_air_local.api.telemetry import Telemetry
 from databricks_air_local.api.validate import ConfigCheck
 from databricks_air_local.api.volumes import VolumeFiles
@@ -56,6 +57,7 @@ from databricks_air_local.script.scenario import Scenario, Script
 from databricks_air_local.state.clock import Clock, RealClock
 from databricks_air_local.state.doors import Doors
 from databricks_air_local.state.files import Files
+from databricks_air_local.state.inventory import Declaration, Inventory
 from databricks_air_local.state.mlflow import Mlflow
 from databricks_air_local.state.runs import Runs
 from databricks_air_local.state.seals import Sealer
@@ -93,6 +95,8 @@ class Workspace:
         self.sealer = Sealer(self.store, self.clock, self.site)
         self.doors = Doors(self.tokens, self.sealer)
         self.files = Files(self.store, self.clock, settings.user)
+        declared = {name: getattr(settings, name) for name in ("volumes", "images", "pools", "policies")}
+        self.inventory = Inventory(self.files.volumes, Declaration.parse(declared), relaxed=settings.relaxed)
         self.runs = Runs(self.store)
         self.mlflow = Mlflow(self.store, self.clock, settings.user)
         self.script = Script(scenario)
@@ -112,7 +116,7 @@ class Workspace:
         """Return all routes."""
         spool = spool_to(self.store.new_blob, self.settings.upload_limit)
         site, clock, runs = self.site, self.clock, self.runs
-        volumes = VolumeFiles(self.files.volumes, self.mlflow, self.sealer, spool)
+        volumes = VolumeFiles(self.files.volumes, self.inventory, self.mlflow, self.sealer, spool)
         resources = (
             Scim(site),
             Oidc(site, self.tokens, self.settings.token_seconds),
@@ -120,19 +124,26 @@ class Workspace:
             WorkspaceFiles(self.files.workspace, self.store, spool),
             volumes,
             PartUploads(volumes, self.store, self.sealer, spool),
-            Jobs(runs, self.lifecycle, self.script.behaviours, self.files, clock, site),
+            Jobs(
+                runs,
+                self.lifecycle,
+                self.script.behaviours,
+                Admission(self.files, self.inventory),
+                clock,
+                site,
+            ),
             JobDefinitions(self.store, clock, site),
             Telemetry(),
             Logs(runs, self.records.streams, clock),
-            Tracking(self.mlflow, clock),
+            Tracking(self.mlflow, self.inventory, clock),
             ArtifactFiles(self.mlflow, self.records.artifacts, self.sealer, spool),
-            Policies(self.settings.policies),
-            Pools(self.settings.pools, runs),
-            Images(self.store),
+            Policies(self.inventory),
+            Pools(self.inventory, runs),
+            Images(self.store, self.inventory),
             Permissions(self.store, runs, self.mlflow, site.user),
             Pages(runs, RunView(self.records, self.files, clock, site), self.records, self.lifecycle, site),
             Login(self.doors),
-            Control(self.script, self.tokens, clock),
+            Control(self.script, self.tokens, self.inventory, clock),
             RunControl(runs, self.lifecycle, self.nodes, self.records.streams, clock, site),
         )
         return [route for resource in resources for route in resource.routes()]

@@ -14,11 +14,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Settings", "Site"]
-
-_POLICIES = {"default": "11111111-2222-3333-4444-555555555555"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,11 @@ class Settings:
     :param token_seconds: how long a token for client credentials is good.
     :param upload_limit: bytes of the largest file.
     :param secrets: values by ``scope/key``.
+    :param volumes: what exists of volumes, as ``catalog.schema.volume``.
+    :param images: what exists of images: of a registry, or ``catalog.schema.image:tag``.
     :param policies: usage policies: ids by name.
     :param pools: GPU pools by id: accelerator type and count.
+    :param relaxed: whatever is named exists: volumes, images, pools and policies.
     :param token: the main token; that of last time, or a new one, when empty.
     :param public_url: what others reach the server by, when that is not where it listens: from a container.
     """
@@ -58,8 +60,11 @@ class Settings:
     token_seconds: float = 3600.0
     upload_limit: int = 5 * 1024**3
     secrets: dict[str, str] = field(default_factory=dict)
-    policies: dict[str, str] = field(default_factory=lambda: dict(_POLICIES))
-    pools: dict[str, tuple[str, int]] = field(default_factory=lambda: {"local-pool": ("GPU_8xH100", 16)})
+    volumes: Sequence[str] = ()
+    images: Sequence[str] = ()
+    policies: Mapping[str, str] = field(default_factory=dict)
+    pools: Mapping[str, tuple[str, int] | str] = field(default_factory=dict)
+    relaxed: bool = False
     token: str = ""
     public_url: str = ""
 

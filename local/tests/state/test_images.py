@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import pytest
 
-from databricks_air_local.api.images import normalise
 from databricks_air_local.http.refusals import Refusal
+from databricks_air_local.state.inventory import normalise
 
 
 @pytest.mark.parametrize(
