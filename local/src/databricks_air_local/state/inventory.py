@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Declaration", "Inventory", "normalise"]
 
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9.:_/-]*(@sha256:[0-9a-f]{64})?", re.IGNORECASE)
-_VOLUME = re.compile(r"[^./\s]+\.[^./\s]+\.[^./\s]+")
+_VOLUME = re.compile(r"[^./]+\.[^./]+\.[^./]+")
 _PARTS = ("volumes", "images", "pools", "policies")
 
 
