@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from databricks_air_local.state.files import Files
     from databricks_air_local.state.inventory import Inventory
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "check_submission"]
 
 PRIORITIES = ("BEST_EFFORT", "NORMAL", "CRITICAL")
 _MAX_NODES = 64
@@ -48,25 +48,8 @@ class Admission:
 
         :raises Refusal: with the first thing that is wrong.
         """
-        tasks = _items(body, "tasks")
-        if len(tasks) != 1:
-            raise refuse(f"An AI Runtime run has exactly one task, got {len(tasks)}.")
-        task = tasks[0]
-        key = _string(task, "task_key", "tasks[0].")
-        if len(key) > 100 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in key):
-            raise refuse(
-                f"Task key {key[:120]!r} may hold only letters, digits, - and _ and at most 100 characters."
-            )
-        air = task.get("ai_runtime_task")
-        if not isinstance(air, dict):
-            raise refuse("tasks[0].ai_runtime_task is required: the local AI Runtime runs nothing else.")
-        _check_environment(body, task)
-        _check_numbers(body, task)
-        _string(air, "experiment", "ai_runtime_task.")
-        for name in _TEXTS:
-            _string(air, name, "ai_runtime_task.", required=False)
-        _check_deployment(air, self._files.readable)
-        self._check_names(body, air)
+        check_submission(body, self._files.readable)
+        self._check_names(body, body["tasks"][0]["ai_runtime_task"])
 
     def _check_names(self, body: dict[str, Any], air: dict[str, Any]) -> None:
         """Check that there is what the body names: a policy, a pool, a volume, images."""
@@ -84,6 +67,32 @@ class Admission:
                 image = _string(holder, name, "", required=False)
                 if image and not image.startswith("custom:"):
                     self._inventory.check_image(image)
+
+
+def check_submission(body: dict[str, Any], readable: Callable[[str], bool]) -> None:
+    """Check the form of a body, and that its commands are there.
+
+    :param readable: says whether a workspace or volume path names a file.
+    :raises Refusal: with the first thing that is wrong.
+    """
+    tasks = _items(body, "tasks")
+    if len(tasks) != 1:
+        raise refuse(f"An AI Runtime run has exactly one task, got {len(tasks)}.")
+    task = tasks[0]
+    key = _string(task, "task_key", "tasks[0].")
+    if len(key) > 100 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in key):
+        raise refuse(
+            f"Task key {key[:120]!r} may hold only letters, digits, - and _ and at most 100 characters."
+        )
+    air = task.get("ai_runtime_task")
+    if not isinstance(air, dict):
+        raise refuse("tasks[0].ai_runtime_task is required: the local AI Runtime runs nothing else.")
+    _check_environment(body, task)
+    _check_numbers(body, task)
+    _string(air, "experiment", "ai_runtime_task.")
+    for name in _TEXTS:
+        _string(air, name, "ai_runtime_task.", required=False)
+    _check_deployment(air, readable)
 
 
 def _check_environment(body: dict[str, Any], task: dict[str, Any]) -> None:
