@@ -52,6 +52,7 @@ from databricks_air_local.http.server import BODY_LIMIT, Server, say_no, spool_t
 from databricks_air_local.page.login import Login, guard_pages
 from databricks_air_local.page.pages import Pages
 from databricks_air_local.page.run_view import RunView
+from databricks_air_local.page.script_page import ScriptPage
 from databricks_air_local.script.interference import interfere
 from databricks_air_local.script.scenario import Scenario, Script
 from databricks_air_local.state.clock import Clock, RealClock
@@ -142,6 +143,7 @@ class Workspace:
             Images(self.store, self.inventory),
             Permissions(self.store, runs, self.mlflow, site.user),
             Pages(runs, RunView(self.records, self.files, clock, site), self.records, self.lifecycle, site),
+            ScriptPage(self.script, runs, self.lifecycle, self.inventory, clock),
             Login(self.doors),
             Control(self.script, self.tokens, self.inventory, clock),
             RunControl(runs, self.lifecycle, self.nodes, self.records.streams, clock, site),

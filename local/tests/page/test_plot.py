@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import re
+
 from databricks_air_local.page.plot import plot
 
 
@@ -23,3 +25,14 @@ def test_plots() -> None:
     assert "<polyline" in plot([(0, 1.0), (1, 1.0), (2, "NaN")])
     assert "<polyline" not in plot([(0, "Infinity")])
     assert plot([(n, float(n)) for n in range(5000)]).count(",") < 2500
+
+
+def test_ticks_are_round() -> None:
+    """Rows and steps stand at multiples of 1, 2 or 5, or at powers of ten; values that are not positive have none."""
+    linear = plot([(step, 0.37 + step * 0.113) for step in range(40)])
+    decades = plot([(step, 10.0**-step) for step in range(4)], logarithmic=True)
+
+    assert re.findall('text-anchor="end">([^<]+)<', linear) == ["2", "4"]
+    assert re.findall('text-anchor="middle">([^<]+)<', linear) == ["0", "10", "20", "30"]
+    assert re.findall('text-anchor="end">([^<]+)<', decades) == ["0.001", "0.01", "0.1", "1"]
+    assert plot([(0, 0.0), (1, 5.0)], logarithmic=True) == plot([(0, 0.0), (1, 5.0)])

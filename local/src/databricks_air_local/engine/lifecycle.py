@@ -72,6 +72,11 @@ class Lifecycle:
         if task is not None:
             task.cancel()
 
+    @property
+    def held(self) -> list[int]:
+        """Return the ids of the runs that wait until they are released, or for a time to pass."""
+        return list(self._held)
+
     def release(self, run: Run) -> None:
         """End what a run waits for: a hold, or a scripted attempt."""
         held = self._held.pop(run.run_id, None)
