@@ -88,6 +88,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="install what runs ask for, into kept environments",
     )
+    parser.add_argument(
+        "--keep",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="of the runs that ended the newest N (default: all)",
+    )
+    parser.add_argument(
+        "--log-limit", type=_size, default=1024**3, metavar="SIZE", help="of the log of a node (default: 1G)"
+    )
     parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
     parser.add_argument("--cpus", type=_count, default=0, help="processors for each node (default: all)")
     parser.add_argument(
@@ -225,6 +235,8 @@ def _runtime(args: argparse.Namespace) -> LocalAirRuntime:
         install_dependencies=args.install_dependencies,
         requirements_notice=args.requirements_notice,
         memory_limit=args.memory,
+        keep=args.keep,
+        log_limit=args.log_limit,
         cpus=args.cpus,
         **_declared(args),
         relaxed=args.relaxed,

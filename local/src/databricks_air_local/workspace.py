@@ -47,6 +47,7 @@ from databricks_air_local.engine.launch import Launcher
 from databricks_air_local.engine.lifecycle import Lifecycle
 from databricks_air_local.engine.nodes import Nodes
 from databricks_air_local.engine.records import Records
+from databricks_air_local.engine.retention import Retention
 from databricks_air_local.engine.streams import Streams
 from databricks_air_local.http.server import BODY_LIMIT, Server, say_no, spool_to
 from databricks_air_local.page.login import Login, guard_pages
@@ -111,7 +112,12 @@ class Workspace:
         self.records = Records(streams, self.mlflow, artifacts)
         launcher = Launcher(directory, self.files, self.site, settings, self.tokens.node)
         self.nodes = Nodes(launcher, streams, clock, settings)
-        self.lifecycle = Lifecycle(self.runs, clock, self.nodes, self.records, settings.retry_wait)
+        self.retention = Retention(
+            directory / "runs", self.runs, self.mlflow, self.files, streams, settings.keep
+        )
+        self.lifecycle = Lifecycle(
+            self.runs, clock, self.nodes, self.records, settings.retry_wait, self.retention.sweep
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return all routes."""
@@ -176,6 +182,7 @@ class Workspace:
         self.site.url = self.settings.public_url.rstrip("/") or listening
         self.site.listening = listening
         self.doors.names.add(urlsplit(self.site.url).hostname or "")
+        self.retention.sweep()
         for run in self.runs:
             if run.active:
                 self.lifecycle.resume(run)

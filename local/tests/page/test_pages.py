@@ -274,7 +274,9 @@ def test_the_whole_log_can_be_searched(client: Client) -> None:
 
 def test_metrics_of_every_attempt(client: Client) -> None:
     """Each attempt has its plots, and all can have decades."""
-    client.air.on("demo").fails(metrics={"loss": [8.0, 4.0]}).succeeds(metrics={"loss": [1000.0, 1.0], "end": 3})
+    client.air.on("demo").fails(metrics={"loss": [8.0, 4.0]}).succeeds(
+        metrics={"loss": [1000.0, 1.0], "end": 3}
+    )
     run = client.wait(client.submit(max_retries=1))
 
     linear = _page(client, f"/jobs/runs/{run['run_id']}")

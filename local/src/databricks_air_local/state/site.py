@@ -32,6 +32,8 @@ class Settings:
     :param install_dependencies: install what a run asks for, into environments that are kept.
     :param memory_limit: bytes of address space for each process of a node; 0 for no limit.
     :param cpus: processors for each node; 0 for all.
+    :param keep: how many runs that ended are kept, the newest; 0 for all.
+    :param log_limit: bytes that are kept of the log of one node of one attempt.
     :param requirements_notice: begin logs with the platform's line about a missing requirements file.
     :param artifact_layout: where logs lie in MLflow: ``new`` (by attempt) or ``old``, which the downloads of
         ``databricks-air`` 1.2.1 look for.
@@ -55,6 +57,8 @@ class Settings:
     install_dependencies: bool = False
     memory_limit: int = 0
     cpus: int = 0
+    keep: int = 0
+    log_limit: int = 1024**3
     requirements_notice: bool = False
     artifact_layout: str = "new"
     token_seconds: float = 3600.0
