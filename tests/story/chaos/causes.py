@@ -102,7 +102,7 @@ class Cause:
     :param shared: hurts the whole Airflow, so that its trials go through it together.
     :param patience: seconds that Airflow may take until it tries the task again.
     :param executors: the executors that it can happen with.
-    :param story: numbers of the trials that ``make test`` makes, too.
+    :param story: the modes in which ``make test`` makes one trial of it, too.
     """
 
     key: str
@@ -116,7 +116,7 @@ class Cause:
     shared: bool = False
     patience: float = 150.0
     executors: tuple[Executor, ...] = EXECUTORS
-    story: tuple[int, ...] = ()
+    story: tuple[Mode, ...] = ()
 
     def expected(self, mode: Mode, leg: Leg) -> Outcome:
         """Return what must happen in a mode on an Airflow."""

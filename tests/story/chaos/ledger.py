@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.story.chaos.slots import Slot
 
-__all__ = ["CANCEL", "GET", "SUBMIT", "WINDOW", "Ledger"]
+__all__ = ["CANCEL", "GET", "SUBMIT", "TOKEN", "WINDOW", "Ledger"]
 
 SUBMIT, GET, CANCEL = "*/jobs/runs/submit", "*/jobs/runs/get", "*/jobs/runs/cancel"
+TOKEN = "*/oidc/v1/token"
 # The polling interval of the trials is one second; twice that, and what a crowded machine adds.
 WINDOW = 5.0
 

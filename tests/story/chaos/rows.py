@@ -78,6 +78,13 @@ _UNTAKEN = Gap(
 )
 
 
+IN_STORY: dict[tuple[str, str], tuple[Mode, ...]] = {
+    ("clear", "submit"): ("deferrable",),
+    ("mark-failed", "submit"): ("sync",),
+    ("mark-failed", "waiting"): ("deferrable",),
+}
+
+
 def _exceptions(act: str, moment: str, live: Outcome) -> dict[tuple[Mode, Leg], Outcome]:
     """Return where an act meets a task that is deferred already and that no triggerer has taken up yet."""
     if moment != "handover" or not act.startswith("mark"):
@@ -95,7 +102,7 @@ def _acts() -> tuple[Cause, ...]:
             live if is_alive else ended,
             exceptions=_exceptions(act, moment, live),
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "submit")} else (),
+            story=IN_STORY.get((act, moment), ()),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -146,7 +153,7 @@ _LAUNCH = (
             "Is created once. The next try follows it, or creates it if it was not created yet.", tries=2
         ),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "eviction-at-submit",
@@ -162,7 +169,7 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
-        story=(0,),
+        story=("deferrable",),
     ),
     Cause(
         "missing-at-retry",
@@ -177,6 +184,13 @@ _LAUNCH = (
         "the workspace answers 401 for three seconds of the launch",
         LAUNCH,
         WATCHED_ON,
+    ),
+    Cause(
+        "no-token-at-launch",
+        "the workspace gives out no tokens for 15 seconds of the launch",
+        LAUNCH,
+        WATCHED_ON,
+        shape="principal",
     ),
 )
 
@@ -198,7 +212,7 @@ _WORKER = (
         FOLLOWED,
         modes=("sync",),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "pod-eviction",
@@ -233,6 +247,34 @@ _WORKER = (
         ),
         modes=("sync",),
         shape="once",
+    ),
+    Cause(
+        "zombie",
+        "the task's processes stand still until Airflow gives them up, and go on beside the next try",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+        trials=20,
+    ),
+    Cause(
+        "celery-redelivery",
+        "the broker delivers the task's message a second time (``visibility_timeout``)",
+        WORKER,
+        WATCHED_ON,
+        modes=("sync",),
+        executors=("CeleryExecutor",),
+    ),
+    *(
+        Cause(
+            f"clock-{way}",
+            f"the worker's clock is ten minutes {way}",
+            WORKER,
+            # The end of the task is told by that clock.
+            replace(WATCHED_ON, within=720.0),
+            shared=True,
+            executors=("CeleryExecutor",),
+        )
+        for way in ("ahead", "behind")
     ),
     Cause(
         "celery-shutdown",
@@ -332,6 +374,20 @@ _AIRFLOW = (
 _OUTAGE_ENDS = "Is cancelled as soon as the workspace answers."
 _WORKSPACE = (
     Cause("workspace-outage", "the workspace cannot be reached for a minute", WORKSPACE, WATCHED_ON),
+    Cause(
+        "token-outage",
+        "the workspace gives out no tokens for a minute, and the old ones run out",
+        WORKSPACE,
+        WATCHED_ON,
+        shape="principal",
+    ),
+    Cause(
+        "token-outage-at-mark",
+        "a user marks the task as failed while the workspace gives out no tokens for 20 seconds",
+        WORKSPACE,
+        replace(CANCELLED, words=_OUTAGE_ENDS),
+        shape="principal",
+    ),
     Cause(
         "outage-at-mark",
         "a user marks the task as failed while the workspace cannot be reached for 20 seconds",

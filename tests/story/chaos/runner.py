@@ -25,11 +25,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings
+from tests.story.airflow_cluster import AIRFLOW_3, AIRFLOW_VERSION, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS
 from tests.story.chaos.causes import Cause, Executor, Leg, Mode
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
-from tests.story.chaos.disturbances import DISTURBANCES, Disturbance
+from tests.story.chaos.disturbances import DISTURBANCES, Act, Disturbance
 from tests.story.chaos.ending import count_end, finish
 from tests.story.chaos.judge import judge
 from tests.story.chaos.slots import Slot
@@ -42,6 +42,7 @@ CROWDS = 2
 # More runs of one connection are looked up in lists, and the journal no longer says who asks for which.
 MOST_IN_A_SLOT = 2
 LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
+RELEASE = ".".join(AIRFLOW_VERSION.split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -134,19 +135,20 @@ class Chaos:
         for slot in self.slots:
             slot.reset()
         trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
-        disturbance.before(self.airflow, trials)
+        self._disturb(disturbance.before, trials)
         with ThreadPoolExecutor(len(trials)) as pool:
             list(pool.map(lambda trial: _reach(trial, disturbance), trials))
             try:
-                self._disturb(disturbance, trials)
+                self._disturb(disturbance.act, trials)
             finally:
                 self.airflow.triggerers[0].start()
                 list(pool.map(_end, trials))
+                disturbance.after(self.airflow, trials)
         return [_report(trial) for trial in trials]
 
-    def _disturb(self, disturbance: Disturbance, trials: list[Trial]) -> None:
+    def _disturb(self, act: Act, trials: list[Trial]) -> None:
         try:
-            disturbance.act(self.airflow, trials)
+            act(self.airflow, trials)
             self.airflow.wait_until_healthy()
         except Exception as error:  # noqa: BLE001 - without the disturbance no trial of it says anything
             for trial in trials:
@@ -154,6 +156,8 @@ class Chaos:
 
 
 def _reach(trial: Trial, disturbance: Disturbance) -> None:
+    if trial.observed.thrown:
+        return
     with _watched(trial):
         trial.start()
         disturbance.reach(trial)
@@ -195,7 +199,7 @@ def _report(trial: Trial) -> dict[str, Any]:
     record = {
         "cause": trial.cause.key,
         "mode": trial.mode,
-        "leg": LEG,
+        "leg": RELEASE,
         "executor": trial.airflow.settings.executor,
         "number": trial.number,
         "stock": trial.stock,

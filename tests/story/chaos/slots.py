@@ -29,6 +29,8 @@ from tests.story.chaos.dags import STOCK_COMMAND
 
 __all__ = ["Slot", "experiment_of"]
 
+TOKEN_SECONDS = 5.0  # what a service principal has asked for is good for so long
+
 
 def experiment_of(run: dict[str, Any]) -> str:
     """Return the experiment that a run was submitted for."""
@@ -47,7 +49,7 @@ class Slot:
         self.conn_id = f"air_{number}"
         self.code = directory / "code"
         self.code.mkdir(exist_ok=True)
-        self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
+        self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1, token_seconds=TOKEN_SECONDS)
         self.air.start()
 
     @property
@@ -64,6 +66,7 @@ class Slot:
         }
         return {
             f"AIRFLOW_CONN_AIR_{self.number}": json.dumps(own),
+            f"AIRFLOW_CONN_AIR_{self.number}_PRINCIPAL": json.dumps({**own, "login": "app"}),
             f"AIRFLOW_CONN_STOCK_{self.number}": json.dumps(stock),
         }
 

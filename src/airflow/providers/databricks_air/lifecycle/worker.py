@@ -62,10 +62,11 @@ __all__ = ["Worker", "ask_with_limit"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is, or for the answer to a
-# submission that is under way; the cancel itself takes milliseconds, or fails.
+# A person's kill leaves KILL_SECONDS in all: nearly all of them for the question who it is, since a busy Airflow takes
+# seconds for its answer and without it the run of a task that a person has ended stays alive; the cancel itself takes
+# milliseconds, or is left to a process of its own.
 ASK_SECONDS = 2.0
-CANCEL_SECONDS = 1.5
+CANCEL_SECONDS = 0.8
 LEAVE_SECONDS = 30.0
 
 
@@ -216,7 +217,7 @@ class Worker:
             return
         self.client.halt()
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
-        seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
+        seen = None if timed_out else ask_with_limit(self._ask, KILL_SECONDS - CANCEL_SECONDS)
         verdict = self._verdict(seen, timed_out=timed_out)
         must_raise = KILL_HANDLER_MUST_RAISE and not timed_out
         self._is_settled = True
