@@ -44,6 +44,7 @@ MODES: tuple[Mode, ...] = ("sync", "deferrable")
 LEGS: tuple[Leg, ...] = ("2.11", "3.3")
 EXECUTORS: tuple[Executor, ...] = ("LocalExecutor", "CeleryExecutor")
 AUTHOR = "chosen by the author"
+SEAM_TRIALS = 20
 NO_CHANCE = "Airflow gives no code of ours a chance"
 
 
@@ -117,6 +118,11 @@ class Cause:
     patience: float = 150.0
     executors: tuple[Executor, ...] = EXECUTORS
     story: tuple[Mode, ...] = ()
+
+    @property
+    def is_seam(self) -> bool:
+        """Whether it hurts where one hands over to another: where a second run is made, if anywhere."""
+        return self.trials >= SEAM_TRIALS
 
     def expected(self, mode: Mode, leg: Leg) -> Outcome:
         """Return what must happen in a mode on an Airflow."""

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import time
@@ -70,7 +71,7 @@ class Ground:
 
     directory: Path
     slots: int = 4
-    parallelism: int = 16
+    parallelism: int = 32
     executor: Executor = "LocalExecutor"
     schedulers: int = 1
     stock: bool = False
@@ -93,22 +94,30 @@ class Chaos:
         for slot in slots:
             self._free.put(slot)
 
-    def run(self, plan: Iterable[Planned]) -> Iterator[dict[str, Any]]:
-        """Make all trials and give one record for each, as they end."""
+    def run(self, plan: Iterable[Planned], seconds: float = math.inf) -> Iterator[dict[str, Any]]:
+        """Make all trials and give one record for each, as they end.
+
+        Every cell has its first trials before any has its last ones.
+
+        :param seconds: after which no trial is begun any more.
+        """
+        end = time.monotonic() + seconds
         planned = [p for p in plan if self.airflow.settings.executor in p.cause.executors]
-        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
-        for is_crowd in (False, True):
-            jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
-            pool = ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots))
-            try:
-                yield from pool.map(self._solo, jobs)
-            finally:
-                pool.shutdown(cancel_futures=True)
         for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
             shared = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
             size = MOST_IN_A_SLOT * len(self.slots)
             for start in range(0, len(shared), size):
-                yield from self._shared(shared[start : start + size])
+                if time.monotonic() < end:
+                    yield from self._shared(shared[start : start + size])
+        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
+        solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
+        for is_crowd in (True, False):
+            jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
+            pool = ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots))
+            try:
+                yield from filter(None, pool.map(lambda job: self._solo(job, end), jobs))
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -116,7 +125,9 @@ class Chaos:
             planned.cause, planned.mode, LEG, number, slot, self.airflow, Random(name), stock=planned.stock
         )
 
-    def _solo(self, job: tuple[Planned, int]) -> dict[str, Any]:
+    def _solo(self, job: tuple[Planned, int], end: float) -> dict[str, Any] | None:
+        if time.monotonic() > end:
+            return None
         planned, number = job
         slot = self._free.get()
         try:
