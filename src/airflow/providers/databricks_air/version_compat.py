@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow import __version__ as _airflow_version
@@ -36,10 +36,12 @@ __all__ = [
     "ask_database",
     "ask_own_state",
     "async_connection",
+    "call_after_report",
     "clear_count",
     "dag_run_row",
     "earlier_successes",
     "is_gone",
+    "is_in_process",
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
@@ -211,6 +213,39 @@ def ask_database(ti: Any, row: int | None = None) -> Seen | None:
     if found is None or (row is not None and found[3] != row):
         return GONE
     return Seen(found[0], found[1], found[2] is not None)
+
+
+def call_after_report(work: Callable[[], None]) -> None:
+    """Let a function be called in this process once its task has reported to Airflow how it ended.
+
+    Airflow 3 asks for the operator's links then, which do the same; Airflow 2 tells listeners.
+
+    :param work: takes no argument.
+    """
+    if AIRFLOW_V_3_0_PLUS:
+        return
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    class AfterReport:
+        """Hears that the command that runs a task ends; other jobs of this process are others' business."""
+
+        @hookimpl
+        def before_stopping(self, component: Any) -> None:
+            """Do the work."""
+            if type(component).__name__ == "TaskCommandMarker":
+                work()
+
+    get_listener_manager().add_listener(AfterReport())  # type: ignore[no-untyped-call]
+
+
+def is_in_process() -> bool:
+    """Say whether ``dags test`` runs this task: its trigger then runs in this very process, and after it."""
+    if not AIRFLOW_V_3_0_PLUS:
+        return False
+    from airflow.sdk.execution_time import task_runner
+
+    return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:

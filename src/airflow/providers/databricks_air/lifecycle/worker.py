@@ -39,6 +39,7 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.cancel import ask_for_end, go_on_alone
+from airflow.providers.databricks_air.lifecycle.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.record import RUN_ID_KEY, Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.lifecycle.verdict import USER_STATES, RunPolicy, Verdict, judge_worker
 from airflow.providers.databricks_air.run.errors import AirError
@@ -50,6 +51,7 @@ from airflow.providers.databricks_air.version_compat import (
     Seen,
     ask_own_state,
     dag_run_row,
+    is_in_process,
     read_own_xcom,
     state_store,
 )
@@ -176,12 +178,17 @@ class Worker:
         """The run has ended, or may go on alone: whatever comes now is no reason to end it."""
         self._is_settled = True
 
-    def check_hand_over(self) -> None:
-        """Cancel the run if a person has ended the task while it was handed over to a trigger."""
-        seen = self.tell_airflow(lambda: ask_with_limit(self._ask, LEAVE_SECONDS))
-        if seen is None or seen.state not in USER_STATES:
+    def stay_until_taken(self) -> None:
+        """Cancel the run if a person ends the task before a trigger has taken it up.
+
+        No signal says so any more, and one that comes is about this process alone.
+        """
+        self.settle()
+        if is_in_process():
             return
-        verdict = self._verdict(seen, timed_out=False)
+        wait = HandOver(self._ti, self.run_id or 0, self._policy.on_clear, self._ask)
+        verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
+        log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:
             self.give_up(verdict.why)
 
