@@ -64,10 +64,11 @@ __all__ = ["Worker", "ask_with_limit"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is, or for the answer to a
-# submission that is under way; the cancel itself takes milliseconds, or fails.
-ASK_SECONDS = 2.0
-CANCEL_SECONDS = 1.5
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (up to three requests, each of
+# which takes a second on a busy machine), or for the answer to a submission that is under way; the cancel itself
+# takes milliseconds, or is left to a process of its own.
+ASK_SECONDS = 3.5
+CANCEL_SECONDS = 1.0
 LEAVE_SECONDS = 30.0
 
 
