@@ -1,0 +1,195 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The run's log in the task's log, printed by a triggerer that may go away at any moment.
+
+The position is kept in an XCom a second after lines are printed, when they have left the process: a triggerer
+that dies in a quiet moment loses and repeats nothing; one that dies while it prints loses nothing and repeats
+what it printed since the last position, a second or two, and the next one says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+from asgiref.sync import sync_to_async
+
+from airflow.providers.databricks_air.api.logs.stream import LogCursor, LogStream, parse_log_nodes
+from airflow.providers.databricks_air.lifecycle.owner.record import POSITION_KEY
+from airflow.providers.databricks_air.run.logs.lines import LogLine
+from airflow.providers.databricks_air.version_compat import read_own_xcom, write_own_xcom
+
+__all__ = ["TAKEN_OVER", "TaskLog"]
+
+ASK_SECONDS = 20.0
+ASK_TIMES = 3
+TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
+LONGEST_TURN = 0.01
+# Between a log call and the file there are a queue and a thread (Airflow 2), or a socket and another process
+# (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
+SETTLED = 1.0
+LONGEST_QUEUE = 20.0
+
+_under_way: set[asyncio.Task[None]] = set()
+
+
+class TaskLog:
+    """Prints the lines of a run, and keeps the position.
+
+    :param run_id: id of the run.
+    :param nodes: ranks of the nodes whose log is printed, or ``"all"``; None prints none.
+    :param polling_interval: seconds between two readings of a quiet log.
+    """
+
+    def __init__(
+        self, run_id: int, nodes: list[int] | Literal["all"] | None, polling_interval: float
+    ) -> None:
+        self._run_id = run_id
+        self._nodes = nodes
+        self._polling_interval = polling_interval
+        self._stream: LogStream | None = None
+        self._printed: LogCursor | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._is_closed = False
+        self._ti: Any = None
+        self._log: Any = None
+
+    @property
+    def cursor(self) -> LogCursor | None:
+        """The position behind what was printed; None where nothing is printed."""
+        return self._stream.cursor if self._stream else None
+
+    async def open(self, ti: Any, log: Any) -> LogStream | None:
+        """Return the stream, at the position where the last triggerer left it; None where nothing is printed.
+
+        The first trigger of a try keeps a position at once: the task's process waits for it, see ``hand_over``.
+
+        :param ti: the task instance; None where Airflow gives none.
+        :param log: where to print.
+        """
+        self._ti, self._log = ti, log
+        position = await self._read_position()
+        if self._nodes is None:
+            return None
+        self._stream = LogStream(
+            self._run_id, parse_log_nodes(self._nodes), position, longest_delay=self._polling_interval
+        )
+        return self._stream
+
+    async def print(self, lines: list[LogLine]) -> None:
+        """Print lines without holding up the other triggers, then keep the position."""
+        left = iter(lines)
+        try:
+            await self._print_in_turns(left)
+        except asyncio.CancelledError:
+            for line in left:
+                self._log.info("%s", line.text)
+            raise
+        self._keep_soon()
+
+    def close(self) -> None:
+        """Keep no more positions: whoever goes on gets the last one by hand."""
+        self._is_closed = True
+
+    def hand_over(self) -> None:
+        """Say, in the position, that nothing was printed behind it: another triggerer goes on from there."""
+        self.close()
+        if self._stream is not None:
+            _spawn(self._write_position(self.cursor, handed_over=True))
+
+    async def _print_in_turns(self, left: Any) -> None:
+        turn_ends = time.monotonic() + LONGEST_TURN
+        for line in left:
+            self._log.info("%s", line.text)
+            if time.monotonic() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + LONGEST_TURN
+
+    def _keep_soon(self) -> None:
+        """Keep the present position once its lines have left this process."""
+        # Only here do position and printed lines agree: the stream is ahead while lines are being printed.
+        self._printed = self.cursor
+        if self._keeper is None or self._keeper.done():
+            self._keeper = _spawn(self._keep())
+
+    async def _keep(self) -> None:
+        kept: LogCursor | None = None
+        while self._printed is not kept:
+            cursor = self._printed
+            await asyncio.sleep(SETTLED)
+            if not self._is_closed and await _queues_are_empty():
+                await self._write_position(cursor, handed_over=False)
+            kept = cursor
+
+    async def _write_position(self, cursor: LogCursor | None, *, handed_over: bool) -> None:
+        if self._ti is None:
+            return
+        value = {"try_number": self._ti.try_number, "cursor": cursor, "handed_over": handed_over}
+        async with self._writing:
+            if self._is_closed and not handed_over:
+                return
+            try:
+                await asyncio.wait_for(
+                    sync_to_async(write_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY, value),
+                    ASK_SECONDS,
+                )
+            except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
+                self._log.debug("The position in the run's log could not be kept: %s", error)
+
+    async def _read_position(self) -> LogCursor | None:
+        if self._ti is None:
+            return None
+        for _ in range(ASK_TIMES):
+            try:
+                value = await asyncio.wait_for(
+                    sync_to_async(read_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY), ASK_SECONDS
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+                trouble = error
+                await asyncio.sleep(1)
+                continue
+            # A position of an earlier try says what that try's log has, not this one's.
+            if isinstance(value, dict) and value.get("try_number") == self._ti.try_number:
+                if not value.get("handed_over"):
+                    self._log.info("%s", TAKEN_OVER)
+                cursor: LogCursor | None = value.get("cursor")
+                return cursor
+            _spawn(self._write_position(None, handed_over=True))
+            return None
+        self._log.warning(
+            "Airflow does not tell how far the run's log was printed; lines may repeat: %s", trouble
+        )
+        return None
+
+
+def _spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task of its own: a cancellation must not leave printed lines without a position."""
+    task = asyncio.create_task(work)
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return task
+
+
+async def _queues_are_empty() -> bool:
+    """Wait until no log record waits for the thread that writes it; False when that takes too long."""
+    queues = [handler.queue for handler in logging.getLogger().handlers if hasattr(handler, "queue")]
+    end = time.monotonic() + LONGEST_QUEUE
+    while any(not queue.empty() for queue in queues):
+        if time.monotonic() >= end:
+            return False
+        await asyncio.sleep(0.05)
+    return True
