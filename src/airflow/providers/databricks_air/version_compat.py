@@ -21,6 +21,8 @@ from airflow import __version__ as _airflow_version
 from packaging.version import Version
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "earlier_successes",
     "is_gone",
     "is_in_process",
+    "is_same_dag_run",
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
@@ -246,6 +249,31 @@ def is_in_process() -> bool:
     from airflow.sdk.execution_time import task_runner
 
     return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+
+
+def is_same_dag_run(ti: Any, began: datetime | None) -> bool:
+    """Say whether the Dag run of that name is still the one that began then; True where Airflow does not tell.
+
+    The row of the task instance tells it on Airflow 2, see ``ask_own_state``; 3.0 and 3.1 have no such question.
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: the running task instance.
+    :param began: the start of its Dag run, as the task was told.
+    """
+    if not AIRFLOW_V_3_0_PLUS or began is None:
+        return True
+    from airflow.sdk.execution_time import comms, task_runner
+
+    question = getattr(comms, "GetDagRun", None)
+    if question is None:
+        return True
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(question(dag_id=ti.dag_id, run_id=ti.run_id))
+    except Exception as error:
+        if is_gone(error):
+            return False
+        raise
+    return getattr(answer, "start_date", began) == began
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:

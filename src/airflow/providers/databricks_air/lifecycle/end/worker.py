@@ -47,7 +47,6 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     judge_worker,
 )
 from airflow.providers.databricks_air.lifecycle.owner.record import (
-    RUN_ID_KEY,
     Memory,
     TaskGoneError,
     known_run,
@@ -62,7 +61,7 @@ from airflow.providers.databricks_air.version_compat import (
     ask_own_state,
     dag_run_row,
     is_in_process,
-    read_own_xcom,
+    is_same_dag_run,
     state_store,
 )
 
@@ -105,6 +104,7 @@ class Worker:
         self.client = client
         self._ti: Any = context["ti"]
         self._row = dag_run_row(context)
+        self._began = getattr(context["dag_run"], "start_date", None)
         self._policy = policy
         self._memory = memory
         self._launching: Future[int] | None = None
@@ -274,7 +274,7 @@ class Worker:
         if isinstance(error, KeyboardInterrupt):
             return Verdict(True, "interrupted from the keyboard")
         if isinstance(error, TaskGoneError):
-            return self._verdict(ask_with_limit(self._ask, ASK_SECONDS) or GONE, timed_out=False)
+            return self._verdict(ask_with_limit(self._ask, LEAVE_SECONDS) or GONE, timed_out=False)
         if isinstance(error, AirflowFailException) or not self._is_adoptable:
             return Verdict(True, "the task fails, and no later try follows the run")
         return Verdict(False, "the next try of the task follows it")
@@ -295,22 +295,15 @@ class Worker:
     def _ask(self) -> Seen | None:
         """Ask for the state of this very task instance, which may have a successor of the same name.
 
-        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
-        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
-        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
+        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. The
+        Dag run tells them apart; the id of the task instance would not, for a retry gives it a new one, too, and
+        its run is ours. With ``on_clear="adopt"`` the name has to do.
         """
         seen = ask_own_state(self._ti, self._row)
-        is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
-        if is_unclear and self._policy.on_clear != "adopt":
-            try:
-                self._memory.keep()
-            except TaskGoneError:
-                return seen if self._is_announced() else GONE
-        return seen
-
-    def _is_announced(self) -> bool:
-        """Whether the task instance of our name still shows our run."""
-        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
+        is_clear = seen is None or seen.state in USER_STATES | {"up_for_retry"}
+        if is_clear or self._policy.on_clear == "adopt" or is_same_dag_run(self._ti, self._began):
+            return seen
+        return GONE
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
