@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=MODES, action="append", help="only this one")
     parser.add_argument("--executor", choices=EXECUTORS, default=EXECUTORS[0])
     parser.add_argument("--schedulers", type=int, default=1)
+    parser.add_argument("--triggerers", type=int, choices=(1, 2), default=1)
     parser.add_argument("--stock", action="store_true", help="the stock Databricks operator instead")
     parser.add_argument("--package", type=Path, help="the sources of another checkout: its directory src")
     parser.add_argument("--keep", type=Path, help="a directory that does not exist, for all logs and states")
@@ -85,6 +86,7 @@ def main() -> int:
             args.slots,
             executor=args.executor,
             schedulers=args.schedulers,
+            triggerers=args.triggerers,
             stock=args.stock,
             package=args.package,
         )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.story.airflow_cluster import AirflowCluster, wait_for
+from tests.story.chaos.injuries import is_gone
 from tests.story.chaos.trial import Trial
 
 __all__ = ["DISTURBANCES", "Act", "Disturbance"]
@@ -44,6 +45,18 @@ def _wait_until_followed(trial: Trial) -> None:
 
 def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
+
+
+def _mark_when_deferred(trial: Trial) -> None:
+    _wait_until_deferred(trial)
+    trial.airflow.client.mark(trial.key, "failed")
+
+
+def _wait_until_alone(trial: Trial) -> None:
+    """Wait until the task is deferred and its process has ended."""
+    process = trial.process()
+    _wait_until_deferred(trial)
+    wait_for(lambda: is_gone(process.pid), "the task's process to end", 60)
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,10 @@ def _two(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
 def _no_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     for triggerer in airflow.triggerers:
         triggerer.stop()
+
+
+def _start_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.triggerers[0].start()
 
 
 def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
@@ -203,5 +220,6 @@ DISTURBANCES: dict[str, Disturbance] = {
     "trigger-lost": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
-    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
+    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_alone),
+    "mark-untaken": Disturbance(_start_triggerer, before=_no_triggerer, reach=_mark_when_deferred),
 }

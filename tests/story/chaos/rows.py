@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE, Cause, Gap, Leg, Mode, Outcome
+from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Mode, Outcome
 
 __all__ = ["CAUSES", "GROUPS", "cause"]
 
@@ -72,25 +72,11 @@ MOMENTS = (
 )
 
 
-_UNTAKEN = Gap(
-    NO_CHANCE,
-    f"a deferred task that no triggerer has taken up yet has no code that runs; {ORPHANS}",
-)
-
-
 IN_STORY: dict[tuple[str, str], tuple[Mode, ...]] = {
     ("clear", "submit"): ("deferrable",),
     ("mark-failed", "submit"): ("sync",),
     ("mark-failed", "waiting"): ("deferrable",),
 }
-
-
-def _exceptions(act: str, moment: str, live: Outcome) -> dict[tuple[Mode, Leg], Outcome]:
-    """Return where an act meets a task that is deferred already and that no triggerer has taken up yet."""
-    if moment != "handover" or not act.startswith("mark"):
-        return {}
-    words = "Is cancelled; stays alive if the task is deferred already and no triggerer has taken it up yet."
-    return {("deferrable", leg): replace(live, words=words, gap=_UNTAKEN) for leg in LEGS}
 
 
 def _acts() -> tuple[Cause, ...]:
@@ -100,7 +86,6 @@ def _acts() -> tuple[Cause, ...]:
             f"a user {does}, {when}",
             USER,
             live if is_alive else ended,
-            exceptions=_exceptions(act, moment, live),
             trials=20 if moment != "waiting" else 10,
             story=IN_STORY.get((act, moment), ()),
         )
@@ -315,6 +300,15 @@ _TRIGGERER = (
         "trigger-lost-last",
         "the triggerer cannot load the trigger, and the task has ``retries=0``",
         shape="once",
+    ),
+    Cause(
+        "mark-untaken",
+        "a user marks the task as failed in the seconds between its deferral and the triggerer's taking it up",
+        TRIGGERER,
+        CANCELLED,
+        modes=("deferrable",),
+        shared=True,
+        trials=20,
     ),
     Cause(
         "mark-unwatched",

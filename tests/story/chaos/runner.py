@@ -65,6 +65,7 @@ class Ground:
     :param parallelism: tasks side by side.
     :param executor: of Airflow.
     :param schedulers: how many.
+    :param triggerers: how many run from the start.
     :param stock: with the Dags of the stock Databricks provider's operator.
     :param package: a directory with the sources of this package; None for those that are installed.
     """
@@ -74,6 +75,7 @@ class Ground:
     parallelism: int = 32
     executor: Executor = "LocalExecutor"
     schedulers: int = 1
+    triggerers: int = 1
     stock: bool = False
     package: Path | None = None
 
@@ -258,7 +260,7 @@ def chaos(ground: Ground, seed: int) -> Iterator[Chaos]:
         package=ground.package,
         env=env,
     )
-    cluster = AirflowCluster(settings)
+    cluster = AirflowCluster(settings, triggerers=ground.triggerers)
     try:
         (cluster.home / "dags").mkdir(parents=True)
         shapes = ["stock"] if ground.stock else [*SHAPES]

@@ -39,6 +39,7 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end, go_on_alone
+from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.end.verdict import (
     USER_STATES,
     RunPolicy,
@@ -46,7 +47,6 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     judge_worker,
 )
 from airflow.providers.databricks_air.lifecycle.owner.record import (
-    RUN_ID_KEY,
     Memory,
     TaskGoneError,
     known_run,
@@ -60,7 +60,8 @@ from airflow.providers.databricks_air.version_compat import (
     Seen,
     ask_own_state,
     dag_run_row,
-    read_own_xcom,
+    is_in_process,
+    is_same_dag_run,
     state_store,
 )
 
@@ -72,11 +73,11 @@ __all__ = ["Worker", "ask_with_limit"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: nearly all of them for the question who it is, since a busy Airflow takes
-# seconds for its answer and without it the run of a task that a person has ended stays alive; the cancel itself takes
-# milliseconds, or is left to a process of its own.
-ASK_SECONDS = 2.0
-CANCEL_SECONDS = 0.8
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (up to three requests, each of
+# which takes a second on a busy machine), or for the answer to a submission that is under way; the cancel itself
+# takes milliseconds, or is left to a process of its own.
+ASK_SECONDS = 3.5
+CANCEL_SECONDS = 1.0
 LEAVE_SECONDS = 30.0
 
 
@@ -103,6 +104,7 @@ class Worker:
         self.client = client
         self._ti: Any = context["ti"]
         self._row = dag_run_row(context)
+        self._began = getattr(context["dag_run"], "start_date", None)
         self._policy = policy
         self._memory = memory
         self._launching: Future[int] | None = None
@@ -187,12 +189,17 @@ class Worker:
         """The run has ended, or may go on alone: whatever comes now is no reason to end it."""
         self._is_settled = True
 
-    def check_hand_over(self) -> None:
-        """Cancel the run if a person has ended the task while it was handed over to a trigger."""
-        seen = self.tell_airflow(lambda: ask_with_limit(self._ask, LEAVE_SECONDS))
-        if seen is None or seen.state not in USER_STATES:
+    def stay_until_taken(self) -> None:
+        """Cancel the run if a person ends the task before a trigger has taken it up.
+
+        No signal says so any more, and one that comes is about this process alone.
+        """
+        self.settle()
+        if is_in_process():
             return
-        verdict = self._verdict(seen, timed_out=False)
+        wait = HandOver(self._ti, self.run_id or 0, self._policy.on_clear, self._ask)
+        verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
+        log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:
             self.give_up(verdict.why)
 
@@ -227,7 +234,7 @@ class Worker:
             return
         self.client.halt()
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
-        seen = None if timed_out else ask_with_limit(self._ask, KILL_SECONDS - CANCEL_SECONDS)
+        seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
         verdict = self._verdict(seen, timed_out=timed_out)
         must_raise = KILL_HANDLER_MUST_RAISE and not timed_out
         self._is_settled = True
@@ -267,7 +274,7 @@ class Worker:
         if isinstance(error, KeyboardInterrupt):
             return Verdict(True, "interrupted from the keyboard")
         if isinstance(error, TaskGoneError):
-            return self._verdict(ask_with_limit(self._ask, ASK_SECONDS) or GONE, timed_out=False)
+            return self._verdict(ask_with_limit(self._ask, LEAVE_SECONDS) or GONE, timed_out=False)
         if isinstance(error, AirflowFailException) or not self._is_adoptable:
             return Verdict(True, "the task fails, and no later try follows the run")
         return Verdict(False, "the next try of the task follows it")
@@ -288,22 +295,15 @@ class Worker:
     def _ask(self) -> Seen | None:
         """Ask for the state of this very task instance, which may have a successor of the same name.
 
-        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
-        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
-        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
+        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. The
+        Dag run tells them apart; the id of the task instance would not, for a retry gives it a new one, too, and
+        its run is ours. With ``on_clear="adopt"`` the name has to do.
         """
         seen = ask_own_state(self._ti, self._row)
-        is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
-        if is_unclear and self._policy.on_clear != "adopt":
-            try:
-                self._memory.keep()
-            except TaskGoneError:
-                return seen if self._is_announced() else GONE
-        return seen
-
-    def _is_announced(self) -> bool:
-        """Whether the task instance of our name still shows our run."""
-        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
+        is_clear = seen is None or seen.state in USER_STATES | {"up_for_retry"}
+        if is_clear or self._policy.on_clear == "adopt" or is_same_dag_run(self._ti, self._began):
+            return seen
+        return GONE
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
