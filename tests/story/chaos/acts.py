@@ -33,6 +33,7 @@ from tests.story.chaos.trial import Trial
 __all__ = ["ACTS"]
 
 OUTAGE = 60.0
+CLOCK = 600.0
 GRACE = 30.0  # seconds that Kubernetes leaves a pod between SIGTERM and SIGKILL
 # Of twenty trials eight are at the submission, eight at the first look, four at requests before them.
 POINTS = ((SUBMIT, True), (GET, False), (SUBMIT, False), (GET, True), ("*", True))
@@ -296,6 +297,19 @@ def mapped(trial: Trial) -> None:
     trial.verify(send(pid, signal.SIGKILL), "the process was gone before it was killed")
 
 
+def by_clock(ahead: float) -> Callable[[Trial], None]:
+    """Return a run in a workspace whose clock is so many seconds ahead of Airflow's."""
+
+    def act(trial: Trial) -> None:
+        trial.slot.clock.ahead = ahead
+        trial.start()
+        trial.wait_until_waiting()
+        off = trial.runs[0]["start_time"] / 1000 - time.time()
+        trial.verify(abs(off - ahead) < 0.5 * abs(ahead), f"the workspace's clock was {off:.0f} s ahead")
+
+    return act
+
+
 def away(path: str) -> Callable[[Trial], None]:
     """Return a minute without the workspace, or a part of it."""
 
@@ -339,6 +353,8 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "celery-redelivery": while_waiting(redeliver),
     "workspace-outage": away("*"),
     "token-outage": away(TOKEN),
+    "clock-ahead": by_clock(-CLOCK),
+    "clock-behind": by_clock(CLOCK),
     "token-outage-at-mark": in_outage("mark-failed", TOKEN),
     "outage-at-mark": in_outage("mark-failed"),
     "outage-at-clear": in_outage("clear"),

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.story.airflow_cluster import AirflowCluster, wait_for
 from tests.story.chaos.injuries import is_gone
@@ -66,13 +65,11 @@ class Disturbance:
     :param act: what happens to Airflow.
     :param before: what is arranged before the trials start.
     :param reach: brings one trial, after its start, to where the act meets it.
-    :param after: what is put right again when all trials have ended.
     """
 
     act: Act
     before: Act = _nothing
     reach: Callable[[Trial], None] = _wait_until_followed
-    after: Act = _nothing
 
 
 def _stop_api(seconds: float) -> Act:
@@ -167,42 +164,6 @@ def _kill_scheduler(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.scheduler.start()
 
 
-CLOCK = 600.0  # seconds that a clock is off
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-
-
-def _set_clocks(seconds: float) -> Act:
-    """Start the workers again, with another clock."""
-
-    def act(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
-        if FAKETIME is None:
-            raise RuntimeError("a clock cannot be set without libfaketime (Debian's package faketime)")
-        own = {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME": f"{seconds:+.0f}",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        for worker in airflow.workers:
-            worker.stop()
-            worker.env = {name: value for name, value in worker.env.items() if name not in own}
-            worker.env.update(own if seconds else {})
-            worker.start()
-
-    return act
-
-
-def _see_clocks(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
-    """Throw away what did not start by another clock."""
-    for trial in trials:
-        started = trial.view.started
-        if started is None or abs(started - time.time()) < CLOCK / 2:
-            trial.observed.thrown = "the worker's clock was right"
-
-
-def _clock(seconds: float) -> Disturbance:
-    return Disturbance(_see_clocks, before=_set_clocks(seconds), after=_set_clocks(0))
-
-
 DISTURBANCES: dict[str, Disturbance] = {
     "api-outage": Disturbance(_stop_api(OUTAGE)),
     "api-outage-hasty": Disturbance(_stop_api(RETRIES_USED_UP)),
@@ -210,8 +171,6 @@ DISTURBANCES: dict[str, Disturbance] = {
     "database-restart": Disturbance(_restart_database),
     "celery-shutdown": Disturbance(_shut_workers_down),
     "celery-kill": Disturbance(_kill_workers),
-    "clock-ahead": _clock(CLOCK),
-    "clock-behind": _clock(-CLOCK),
     "triggerer-kill": Disturbance(_kill, before=_one),
     "triggerer-term": Disturbance(_term, before=_one),
     "triggerer-pause": Disturbance(_pause, before=_one),

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,7 @@ class Ledger:
 
     def followed(self, window: float = WINDOW) -> set[int]:
         """Return the ids of the runs that somebody has asked for in the last *window* seconds."""
-        since = time.time() - window
+        since = self.slot.clock.now() - window
         looks = [
             r for r in self.slot.air.requests(path="*/jobs/runs/*") if r.time >= since and r.method == "GET"
         ]
@@ -80,6 +79,7 @@ class Ledger:
         return [one for one in self.alive if one not in self.followed() | self.asked_to_end]
 
     def ended_at(self) -> float | None:
-        """Return when the newest run ended, in seconds since the epoch; None while it is alive."""
+        """Return when the newest run ended, in seconds since the epoch by Airflow's clock; None while it is alive."""
         runs = self.runs
-        return runs[-1]["end_time"] / 1000 if runs and runs[-1]["end_time"] else None
+        ended = runs[-1]["end_time"] if runs else None
+        return ended / 1000 - self.slot.clock.ahead if ended else None

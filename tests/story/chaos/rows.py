@@ -249,18 +249,6 @@ _WORKER = (
         modes=("sync",),
         executors=("CeleryExecutor",),
     ),
-    *(
-        Cause(
-            f"clock-{way}",
-            f"the worker's clock is ten minutes {way}",
-            WORKER,
-            # The end of the task is told by that clock.
-            replace(WATCHED_ON, within=720.0),
-            shared=True,
-            executors=("CeleryExecutor",),
-        )
-        for way in ("ahead", "behind")
-    ),
     Cause(
         "celery-shutdown",
         "the Celery worker is shut down at once (SIGQUIT) and started again",
@@ -368,6 +356,18 @@ _AIRFLOW = (
 _OUTAGE_ENDS = "Is cancelled as soon as the workspace answers."
 _WORKSPACE = (
     Cause("workspace-outage", "the workspace cannot be reached for a minute", WORKSPACE, WATCHED_ON),
+    Cause(
+        "clock-ahead",
+        "Airflow's clock is ten minutes ahead of the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
+    Cause(
+        "clock-behind",
+        "Airflow's clock is ten minutes behind the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
     Cause(
         "token-outage",
         "the workspace gives out no tokens for a minute, and the old ones run out",

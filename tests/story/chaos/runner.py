@@ -156,7 +156,6 @@ class Chaos:
             finally:
                 self.airflow.triggerers[0].start()
                 list(pool.map(_end, trials))
-                disturbance.after(self.airflow, trials)
         return [_report(trial) for trial in trials]
 
     def _disturb(self, act: Act, trials: list[Trial]) -> None:
