@@ -25,6 +25,7 @@ __all__ = ["CANCEL", "GET", "SUBMIT", "TOKEN", "WINDOW", "Ledger"]
 
 SUBMIT, GET, CANCEL = "*/jobs/runs/submit", "*/jobs/runs/get", "*/jobs/runs/cancel"
 TOKEN = "*/oidc/v1/token"
+LISTS = ("/jobs/runs/list", "/ai-training/workflows")
 # The polling interval of the trials is one second; twice that, and what a crowded machine adds.
 WINDOW = 5.0
 
@@ -56,11 +57,10 @@ class Ledger:
     def followed(self, window: float = WINDOW) -> set[int]:
         """Return the ids of the runs that somebody has asked for in the last *window* seconds."""
         since = self.slot.clock.now() - window
-        looks = [
-            r for r in self.slot.air.requests(path="*/jobs/runs/*") if r.time >= since and r.method == "GET"
-        ]
-        if self.by_list and any(look.path.endswith("/list") for look in looks):
+        looks = [r for r in self.slot.air.requests("GET") if r.time >= since]
+        if self.by_list and any(look.path.endswith(LISTS) for look in looks):
             return {*self.alive}
+        looks = [look for look in looks if "/jobs/runs/" in look.path]
         return {int(found) for look in looks for found in look.query.get("run_id", [])}
 
     def looks(self, run_id: int) -> int:

@@ -59,7 +59,7 @@ def trials(document: dict[str, Any]) -> str:
         mine = [one for one in lines if _ROWS[one["cause"]].group == group]
         if mine:
             parts.append(_folded(f"{group}: {_words(mine)}", _lines(mine)))
-    parts += [_not_tried(document["missing"]), _before(document["before"], lines)]
+    parts += [_not_tried({one["cause"] for one in lines}), _before(document["before"], lines)]
     if stock:
         title = f"The stock operator, at the same moments of its own launch: {_words(stock)}"
         parts.append(_folded(title, _lines(stock)))
@@ -88,7 +88,6 @@ def keep(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {
         "commit": found[0]["commit"],
         "passes": passes,
-        "missing": sorted(set(order) - {one["cause"] for one in lines}),
         "cells": lines,
         "unusual": unusual,
     }
@@ -166,14 +165,12 @@ def _place(line: dict[str, Any]) -> tuple[str, ...]:
     return tuple(line[name] for name in ("cause", "mode", "leg", "executor"))
 
 
-def _not_tried(missing: list[str]) -> str:
+def _not_tried(tried: set[str]) -> str:
+    missing = [row.title for row in CAUSES if row.key not in tried]
     if not missing:
         return ""
-    titles = [row.title for row in CAUSES if row.key in missing]
-    words = "\n".join(f"- ... {title}" for title in titles)
-    return f"Rows of the tables above that this pass did not get to: {len(missing)}.\n\n" + _folded(
-        "Which", words + "\n"
-    )
+    words = "\n".join(f"- ... {title}" for title in missing)
+    return _folded(f"Not tried at this commit: {len(missing)} of {len(CAUSES)} rows", words + "\n")
 
 
 def _lines(mine: list[dict[str, Any]]) -> str:

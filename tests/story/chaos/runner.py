@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 import queue
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -92,6 +93,7 @@ class Chaos:
         self.airflow = airflow
         self.slots = slots
         self.seed = seed
+        self._crowds = threading.BoundedSemaphore(CROWDS)
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
@@ -113,13 +115,11 @@ class Chaos:
                     yield from self._shared(shared[start : start + size])
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
         solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
-        for is_crowd in (True, False):
-            jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
-            pool = ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots))
-            try:
-                yield from filter(None, pool.map(lambda job: self._solo(job, end), jobs))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        pool = ThreadPoolExecutor(len(self.slots))
+        try:
+            yield from filter(None, pool.map(lambda job: self._solo(job, end), solo))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -135,7 +135,7 @@ class Chaos:
         try:
             slot.reset()
             trial = self._trial(planned, number, slot)
-            with _watched(trial):
+            with self._crowds if len(trial.keys) > 1 else nullcontext(), _watched(trial):
                 ACTS[planned.cause.key](trial)
                 finish(trial)
             return _report(trial)
