@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ with DAG("keyboard_{name}", schedule=None, catchup=False):
 COMMANDS = {"dags": ["dags", "test", "{dag}"], "tasks": ["tasks", "test", "{dag}", "train", "2026-11-21"]}
 
 
+@pytest.fixture(autouse=True)
+def heeds_ctrl_c() -> Iterator[None]:
+    """What a shell starts in the background ignores the signal, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _interrupt(air: LocalAirRuntime, folder: Path, command: str, more: str) -> str:
     """Start the command, press Ctrl-C when the run is followed, and return what it said."""
     air.on("*").hangs()
@@ -59,8 +68,6 @@ def _interrupt(air: LocalAirRuntime, folder: Path, command: str, more: str) -> s
         text=True,
         # A group of its own, as a terminal gives each command one, to which it sends the signal.
         start_new_session=True,
-        # What a shell starts in the background ignores the signal, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         end = time.monotonic() + 200
