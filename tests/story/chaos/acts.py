@@ -94,6 +94,48 @@ def evict_pod(trial: Trial) -> None:
             send(pid, signal.SIGKILL)
 
 
+def pause_worker(trial: Trial) -> None:
+    """Stop the task and what stands above it until a later try runs, and let them go on at a random moment."""
+    process = trial.process()
+    first = trial.view.try_number
+    paused = [send(pid, signal.SIGSTOP) for pid in (process.supervisor, process.pid)]
+    try:
+        trial.verify(all(paused), "a process was gone before it was stopped")
+        wait_for(lambda: trial.view.try_number > first, "the next try", 150)
+        wait_for(lambda: trial.view.state in {"running", "deferred"}, "the next try to run", 60)
+        time.sleep(trial.random.uniform(0, 8))
+    finally:
+        for pid in (process.pid, process.supervisor):
+            send(pid, signal.SIGCONT)
+
+
+def pause_in_launch(trial: Trial) -> None:
+    """The same while the answer to the submission is held."""
+    trial.slot.hold(SUBMIT, 3.0)
+    trial.start()
+    held = trial.slot.wait_for_fault(SUBMIT)
+    trial.verify(trial.slot.is_held(held), "the submission was answered")
+    pause_worker(trial)
+
+
+def kill_supervisor(trial: Trial) -> None:
+    """SIGKILL to what stands above the task."""
+    process = trial.process()
+    trial.verify(send(process.supervisor, signal.SIGKILL), "the supervisor was gone before it was killed")
+    wait_for(lambda: trial.view.try_number > 1, "the next try", 150)
+
+
+def clear_then_mark(trial: Trial) -> None:
+    """Clear while it waits, and mark as failed 0.1 to 4 s after the clear was seen."""
+
+    def clear(trial: Trial) -> None:
+        trial.airflow.client.clear(trial.key)
+
+    at_moment(trial, "waiting", clear)
+    time.sleep(trial.random.choice([0.1, 0.5, 1.5, 4.0]))
+    trial.airflow.client.mark(trial.key, "failed")
+
+
 def lose_node(trial: Trial) -> None:
     """SIGKILL to the task and its supervisor."""
     kill_all(trial, trial.process())
@@ -347,6 +389,10 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "eviction": while_waiting(evict),
     "pod-eviction": while_waiting(evict_pod),
     "node-loss": while_waiting(lose_node),
+    "worker-pause": while_waiting(pause_worker),
+    "worker-pause-at-submit": pause_in_launch,
+    "supervisor-kill": while_waiting(kill_supervisor),
+    "clear-then-mark": clear_then_mark,
     "node-loss-then-clear": while_waiting(lose_node_and_clear),
     "kill-last": while_waiting(kill),
     "zombie": while_waiting(stall),

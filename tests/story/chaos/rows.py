@@ -106,6 +106,24 @@ _USER_MORE = (
         _TWICE,
         trials=20,
     ),
+    Cause(
+        "clear-then-mark",
+        "a user clears the task and marks it as failed seconds later",
+        USER,
+        replace(CANCELLED, words="All are cancelled.", most=2, most_tries=3),
+        trials=20,
+    ),
+    Cause(
+        "mark-silent",
+        "a user marks the task as failed, and Airflow does not answer its process before it is killed",
+        USER,
+        replace(
+            CANCELLED,
+            words="Is cancelled as soon as Airflow answers, by a small process that is left behind.",
+        ),
+        modes=("sync",),
+        shared=True,
+    ),
     Cause("clear-finished", "a user clears the task after it has succeeded", USER, FRESH),
     Cause("clear-failed", "a user clears the task after its run has failed", USER, FRESH, shape="once"),
     Cause(
@@ -221,6 +239,28 @@ _WORKER = (
         modes=("sync",),
     ),
     Cause(
+        "worker-pause",
+        "the task's process stands still until the next try follows its run, and goes on then",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+        trials=20,
+    ),
+    Cause(
+        "worker-pause-at-submit",
+        "the same in the launch, while the submission is not answered yet",
+        WORKER,
+        FOLLOWED,
+        trials=20,
+    ),
+    Cause(
+        "supervisor-kill",
+        "the process above the task's own is killed, and the task's goes on alone",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+    ),
+    Cause(
         "kill-last",
         "the task's process is killed while it waits, and it has ``retries=0``",
         WORKER,
@@ -332,6 +372,14 @@ _AIRFLOW = (
         WATCHED_ON,
         exceptions={("sync", "3.3"): FOLLOWED},
         shape="patient",
+        shared=True,
+    ),
+    Cause(
+        "api-kill-at-deferral",
+        "Airflow's API server is killed while a task is deferred, and started again ten seconds later",
+        AIRFLOW,
+        replace(WATCHED_ON, words="Stays alive. The watch goes on, or the next try follows it.", most_tries=2),
+        modes=("deferrable",),
         shared=True,
     ),
     Cause(

@@ -44,6 +44,7 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     USER_STATES,
     RunPolicy,
     Verdict,
+    ask_for_task,
     judge_worker,
 )
 from airflow.providers.databricks_air.lifecycle.owner.record import (
@@ -58,10 +59,9 @@ from airflow.providers.databricks_air.version_compat import (
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
     Seen,
-    ask_own_state,
+    channel,
     dag_run_row,
     is_in_process,
-    is_same_dag_run,
     state_store,
 )
 
@@ -241,6 +241,8 @@ class Worker:
         if not verdict.cancel or self._policy.on_kill == "detach":
             why = verdict.why if not verdict.cancel else f"{verdict.why}, and on_kill is 'detach'"
             log.info("Run %s stays alive: %s", self.run_id or "(if any)", why)
+            if seen is None and not timed_out:
+                self._ask_on()
             if must_raise:
                 raise AirRunInterruptedError(f"Interrupted; run {self.run_id} stays alive: {why}")
             return
@@ -293,17 +295,24 @@ class Worker:
         )
 
     def _ask(self) -> Seen | None:
-        """Ask for the state of this very task instance, which may have a successor of the same name.
+        return ask_for_task(self._ti, self._began, self._policy.on_clear, self._row)
 
-        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. The
-        Dag run tells them apart; the id of the task instance would not, for a retry gives it a new one, too, and
-        its run is ours. With ``on_clear="adopt"`` the name has to do.
-        """
-        seen = ask_own_state(self._ti, self._row)
-        is_clear = seen is None or seen.state in USER_STATES | {"up_for_retry"}
-        if is_clear or self._policy.on_clear == "adopt" or is_same_dag_run(self._ti, self._began):
-            return seen
-        return GONE
+    def _ask_on(self) -> None:
+        """Leave the question who ended the task to a process of its own: Airflow has not answered in time."""
+        if self._policy.on_kill == "detach" or (self.run_id is None and not self._may_have_been_made):
+            return
+        if (descriptor := channel()) is None:
+            return
+        names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+        question = {
+            **{name: getattr(self._ti, name) for name in names},
+            "began": self._began and self._began.isoformat(),
+            "on_clear": self._policy.on_clear,
+        }
+        body = self._submission if self.run_id is None else None
+        go_on_alone(
+            self.client.credentials, run_id=self.run_id, body=body, question=question, channel=descriptor
+        )
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
