@@ -22,6 +22,8 @@ import pytest
 
 from tests.story.commands.conftest import MINIMAL, Commands, Terminal
 
+pytestmark = pytest.mark.plain
+
 FULL = """\
 experiment_name: full-run
 command: |
