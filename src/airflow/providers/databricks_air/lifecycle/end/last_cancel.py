@@ -57,8 +57,8 @@ class _Given:
 
 def _is_cancelled_by_a_person(order: Mapping[str, Any]) -> bool:
     """Ask Airflow, when the task's process has ended and nobody else uses its channel any more."""
+    from airflow.providers.databricks_air.lifecycle.end.channel import take_channel
     from airflow.providers.databricks_air.lifecycle.end.verdict import ask_for_task, judge_worker
-    from airflow.providers.databricks_air.version_compat import take_channel
 
     # Whatever hangs ends here, and the run is left to the next try.
     signal.alarm(ANSWER_SECONDS)
