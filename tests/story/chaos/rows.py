@@ -362,7 +362,9 @@ _AIRFLOW = (
         AIRFLOW,
         replace(WATCHED_ON, words="Stays alive. The watch goes on, or the next try follows it.", most_tries=2),
         modes=("deferrable",),
+        shape="patient",
         shared=True,
+        patience=400.0,
     ),
     Cause(
         "api-outage-hasty",
