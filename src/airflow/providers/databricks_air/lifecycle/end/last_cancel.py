@@ -33,7 +33,7 @@ __all__ = ["main"]
 
 PAUSE = 2.0
 # The supervisor of the task's process waits for this one, for a minute at most.
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 55
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def _is_cancelled_by_a_person(order: Mapping[str, Any]) -> bool:
     from airflow.providers.databricks_air.lifecycle.end.channel import take_channel
     from airflow.providers.databricks_air.lifecycle.end.verdict import ask_for_task, judge_worker
 
+    question = dict(order["question"])
+    began, on_clear = question.pop("began"), question.pop("on_clear")
+    take_channel(order["channel"])
     # Whatever hangs ends here, and the run is left to the next try.
     signal.alarm(ANSWER_SECONDS)
     while os.getppid() == order["parent"]:
         time.sleep(0.1)
-    question = dict(order["question"])
-    began, on_clear = question.pop("began"), question.pop("on_clear")
-    take_channel(order["channel"])
     ti = SimpleNamespace(**question)
     seen = ask_for_task(ti, began and datetime.fromisoformat(began), on_clear)
     signal.alarm(0)
