@@ -26,7 +26,7 @@ from tests.story.chaos.injuries import is_gone
 from tests.story.chaos.ledger import GET
 from tests.story.chaos.trial import Trial
 
-__all__ = ["DISTURBANCES", "Disturbance"]
+__all__ = ["DISTURBANCES", "Act", "Disturbance"]
 
 OUTAGE = 60.0
 RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Outcome
+from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Mode, Outcome
 
 __all__ = ["CAUSES", "GROUPS", "SEAMS", "cause"]
 
@@ -72,6 +72,13 @@ MOMENTS = (
 )
 
 
+IN_STORY: dict[tuple[str, str], tuple[Mode, ...]] = {
+    ("clear", "submit"): ("deferrable",),
+    ("mark-failed", "submit"): ("sync",),
+    ("mark-failed", "waiting"): ("deferrable",),
+}
+
+
 def _acts() -> tuple[Cause, ...]:
     return tuple(
         Cause(
@@ -80,7 +87,7 @@ def _acts() -> tuple[Cause, ...]:
             USER,
             live if is_alive else ended,
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "submit")} else (),
+            story=IN_STORY.get((act, moment), ()),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -156,7 +163,7 @@ _LAUNCH = (
             "Is created once. The next try follows it, or creates it if it was not created yet.", tries=2
         ),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "eviction-at-submit",
@@ -172,7 +179,7 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
-        story=(0,),
+        story=("deferrable",),
     ),
     Cause(
         "missing-at-retry",
@@ -187,6 +194,13 @@ _LAUNCH = (
         "the workspace answers 401 for three seconds of the launch",
         LAUNCH,
         WATCHED_ON,
+    ),
+    Cause(
+        "no-token-at-launch",
+        "the workspace gives out no tokens for 15 seconds of the launch",
+        LAUNCH,
+        WATCHED_ON,
+        shape="principal",
     ),
 )
 
@@ -208,7 +222,7 @@ _WORKER = (
         FOLLOWED,
         modes=("sync",),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "pod-eviction",
@@ -267,6 +281,22 @@ _WORKER = (
         shape="once",
     ),
     Cause(
+        "zombie",
+        "the task's processes stand still until Airflow gives them up, and go on beside the next try",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+        trials=20,
+    ),
+    Cause(
+        "celery-redelivery",
+        "the broker delivers the task's message a second time (``visibility_timeout``)",
+        WORKER,
+        WATCHED_ON,
+        modes=("sync",),
+        executors=("CeleryExecutor",),
+    ),
+    Cause(
         "celery-shutdown",
         "the Celery worker is shut down at once (SIGQUIT) and started again",
         WORKER,
@@ -318,7 +348,6 @@ _TRIGGERER = (
         modes=("deferrable",),
         shared=True,
         trials=20,
-        story=(0,),
     ),
     Cause(
         "mark-unwatched",
@@ -388,6 +417,32 @@ _AIRFLOW = (
 _OUTAGE_ENDS = "Is cancelled as soon as the workspace answers."
 _WORKSPACE = (
     Cause("workspace-outage", "the workspace cannot be reached for a minute", WORKSPACE, WATCHED_ON),
+    Cause(
+        "clock-ahead",
+        "Airflow's clock is ten minutes ahead of the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
+    Cause(
+        "clock-behind",
+        "Airflow's clock is ten minutes behind the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
+    Cause(
+        "token-outage",
+        "the workspace gives out no tokens for a minute, and the old ones run out",
+        WORKSPACE,
+        WATCHED_ON,
+        shape="principal",
+    ),
+    Cause(
+        "token-outage-at-mark",
+        "a user marks the task as failed while the workspace gives out no tokens for 20 seconds",
+        WORKSPACE,
+        replace(CANCELLED, words=_OUTAGE_ENDS),
+        shape="principal",
+    ),
     Cause(
         "outage-at-mark",
         "a user marks the task as failed while the workspace cannot be reached for 20 seconds",
