@@ -100,12 +100,13 @@ os._exit(1)
 
 def answer(channel: socket.socket, state: str) -> None:
     """Answer as the supervisor of a task does: first what the dead process has waited for, then each question."""
+    import msgspec
     from airflow.sdk.execution_time import comms
 
     file = channel.makefile("rb")
     channel.sendall(comms._ResponseFrame(id=3, body=None).as_bytes())
     while header := file.read(4):
-        request = comms.msgspec.msgpack.decode(file.read(int.from_bytes(header, "big")))
+        request = msgspec.msgpack.decode(file.read(int.from_bytes(header, "big")))
         states = comms.TaskStatesResult(task_states={"r": {"t": state}})
         channel.sendall(comms._ResponseFrame(id=request[0], body=states.model_dump()).as_bytes())
 
