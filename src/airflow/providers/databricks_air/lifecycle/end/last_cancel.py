@@ -56,6 +56,10 @@ class _Given:
         """Return the same."""
         return self.given
 
+    def forget(self, refused: Mapping[str, str]) -> bool:
+        """Return False: there are no others."""
+        return False
+
 
 def _is_cancelled_by_a_person(order: Mapping[str, Any]) -> bool:
     """Ask Airflow, when the task's process has ended and nobody else uses its channel any more."""
