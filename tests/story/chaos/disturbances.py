@@ -19,14 +19,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.story.airflow_cluster import AirflowCluster, wait_for
+from tests.story.airflow_cluster import AirflowCluster, send, wait_for
+from tests.story.chaos.injuries import is_gone
+from tests.story.chaos.ledger import GET
 from tests.story.chaos.trial import Trial
 
-__all__ = ["DISTURBANCES", "Disturbance"]
+__all__ = ["DISTURBANCES", "Act", "Disturbance"]
 
 OUTAGE = 60.0
 RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later
+OVERTAKEN = "another one follows it"
 PAUSE = 42.0  # more than the 30 s after which a triggerer counts as dead
 
 Act = Callable[[AirflowCluster, Sequence[Trial]], None]
@@ -43,6 +47,57 @@ def _wait_until_followed(trial: Trial) -> None:
 
 def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
+
+
+def _mark_in_silence(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    """Mark one after the other as failed; stop the API server from before the task gets SIGTERM to its end."""
+    for trial in trials:
+        process = trial.process()
+        send(process.pid, signal.SIGSTOP)
+        airflow.client.mark(trial.key, "failed")
+        wait_for(lambda pid=process.pid: _awaits_sigterm(pid), "SIGTERM", 60, every=0.05)  # type: ignore[misc]
+        airflow.api.signal_all(signal.SIGSTOP)
+        try:
+            send(process.pid, signal.SIGCONT)
+            wait_for(lambda pid=process.pid: is_gone(pid), "the task's process to end", 60)  # type: ignore[misc]
+        finally:
+            airflow.api.signal_all(signal.SIGCONT)
+
+
+def _awaits_sigterm(pid: int) -> bool:
+    """Whether a stopped process will get SIGTERM as soon as it goes on."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = [line.split()[1] for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in pending)
+
+
+def _hold_first_look(trial: Trial) -> None:
+    trial.slot.wait_for_fault(GET)
+
+
+def _hold_looks(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    for slot in {trial.slot.number: trial.slot for trial in trials}.values():
+        for _ in [trial for trial in trials if trial.slot is slot]:
+            slot.hold(GET, 6.0)
+
+
+def _kill_api(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    time.sleep(trials[0].random.uniform(4.0, 8.0))
+    airflow.api.kill()
+    time.sleep(10)
+    airflow.start_api()
+
+
+def _mark_when_deferred(trial: Trial) -> None:
+    _wait_until_deferred(trial)
+    trial.airflow.client.mark(trial.key, "failed")
+
+
+def _wait_until_alone(trial: Trial) -> None:
+    """Wait until the task is deferred and its process has ended."""
+    process = trial.process()
+    _wait_until_deferred(trial)
+    wait_for(lambda: is_gone(process.pid), "the task's process to end", 60)
 
 
 @dataclass(frozen=True)
@@ -100,6 +155,10 @@ def _no_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
         triggerer.stop()
 
 
+def _start_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.triggerers[0].start()
+
+
 def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     with ThreadPoolExecutor(len(trials)) as pool:
         list(pool.map(lambda trial: airflow.client.mark(trial.key, "failed"), trials))
@@ -122,6 +181,17 @@ def _break_triggers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
             changed >= len(trials), f"only {changed} triggers of {len(trials)} were there to be broken"
         )
     airflow.triggerers[0].start()
+
+
+def _overtake_triggers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    """Let the scheduler take the tasks back from triggers that go on to watch: their time is up, it thinks."""
+    changed = airflow.execute(
+        "UPDATE task_instance SET trigger_timeout = now() - interval '1 second' WHERE state = 'deferred'"
+    )
+    for trial in trials:
+        trial.verify(changed >= len(trials), f"only {changed} tasks of {len(trials)} were deferred")
+        client, key = airflow.client, trial.key
+        wait_for(lambda c=client, k=key: OVERTAKEN in c.log(k, 1), "the task to go on", 90)  # type: ignore[misc]
 
 
 def _restart_database(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
@@ -162,5 +232,9 @@ DISTURBANCES: dict[str, Disturbance] = {
     "trigger-lost": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
-    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
+    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_alone),
+    "mark-silent": Disturbance(_mark_in_silence),
+    "api-kill-at-deferral": Disturbance(_kill_api, before=_hold_looks, reach=_hold_first_look),
+    "trigger-overtaken": Disturbance(_overtake_triggers),
+    "mark-untaken": Disturbance(_start_triggerer, before=_no_triggerer, reach=_mark_when_deferred),
 }

@@ -14,13 +14,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow import __version__ as _airflow_version
 from packaging.version import Version
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = [
@@ -36,14 +38,16 @@ __all__ = [
     "ask_database",
     "ask_own_state",
     "async_connection",
+    "call_after_report",
     "clear_count",
     "dag_run_row",
     "earlier_successes",
     "is_gone",
+    "is_in_process",
+    "is_same_dag_run",
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
-    "read_owner",
     "state_store",
     "write_own_xcom",
     "xcom_of_database",
@@ -213,6 +217,64 @@ def ask_database(ti: Any, row: int | None = None) -> Seen | None:
     return Seen(found[0], found[1], found[2] is not None)
 
 
+def call_after_report(work: Callable[[], None]) -> None:
+    """Let a function be called in this process once its task has reported to Airflow how it ended.
+
+    Airflow 3 asks for the operator's links then, which do the same; Airflow 2 tells listeners.
+
+    :param work: takes no argument.
+    """
+    if AIRFLOW_V_3_0_PLUS:
+        return
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    class AfterReport:
+        """Hears that the command that runs a task ends; other jobs of this process are others' business."""
+
+        @hookimpl
+        def before_stopping(self, component: Any) -> None:
+            """Do the work."""
+            if type(component).__name__ == "TaskCommandMarker":
+                work()
+
+    get_listener_manager().add_listener(AfterReport())  # type: ignore[no-untyped-call]
+
+
+def is_in_process() -> bool:
+    """Say whether ``dags test`` runs this task: its trigger then runs in this very process, and after it."""
+    if not AIRFLOW_V_3_0_PLUS:
+        return False
+    from airflow.sdk.execution_time import task_runner
+
+    return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+
+
+def is_same_dag_run(ti: Any, began: datetime | None) -> bool:
+    """Say whether the Dag run of that name is still the one that began then; True where Airflow does not tell.
+
+    The row of the task instance tells it on Airflow 2, see ``ask_own_state``; 3.0 and 3.1 have no such question.
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: the running task instance.
+    :param began: the start of its Dag run, as the task was told.
+    """
+    if not AIRFLOW_V_3_0_PLUS or began is None:
+        return True
+    from airflow.sdk.execution_time import comms, task_runner
+
+    question = getattr(comms, "GetDagRun", None)
+    if question is None:
+        return True
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(question(dag_id=ti.dag_id, run_id=ti.run_id))
+    except Exception as error:
+        if is_gone(error):
+            return False
+        raise
+    return getattr(answer, "start_date", began) == began
+
+
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
     """Return a connection and its extra, without blocking the event loop.
 
@@ -227,18 +289,6 @@ async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
         return connection, connection.extra_dejson
 
     return await sync_to_async(read, thread_sensitive=False)()
-
-
-def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
-    """Return the marker in which the newest attempt says its number and its run's id.
-
-    Blocks on Airflow's own channel: call it from a helper thread.
-
-    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
-    :param key: key of the XCom.
-    """
-    value = read_own_xcom(ti, key)
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def read_own_xcom(ti: Any, key: str) -> Any:
