@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -51,6 +52,7 @@ __all__ = [
     "ending_error",
     "parse_run_id",
     "task_error",
+    "timeout_error",
 ]
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,19 @@ def ending_error(
     if deserves_retry(cause, retry_on):
         return error(message)
     return AirRunFailedForGoodError(f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on")
+
+
+def timeout_error(timeout: timedelta | None, run_id: int | None, host: str) -> AirRunTimeoutError:
+    """Return the error of a task whose ``execution_timeout`` has passed on the worker.
+
+    :param timeout: of the task.
+    :param run_id: its run; None when there is none yet.
+    :param host: the workspace URL.
+    """
+    message = f"The task's execution_timeout of {timeout} has passed"
+    if run_id is None:
+        return AirRunTimeoutError(f"{message} before there was a run")
+    return AirRunTimeoutError(f"{message}\nAI Runtime run {run_id}\nRun page: {host}/jobs/runs/{run_id}")
 
 
 def parse_run_id(value: Any) -> int:

@@ -19,18 +19,22 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow.providers.databricks_air.arguments import (
     DEFAULT_CONN_ID,
+    Duration,
     OnClear,
     OnKill,
     check_choice,
-    check_positive,
+    check_durations,
+    seconds_of,
 )
+from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.links.air import AirRunLink
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
+from airflow.providers.databricks_air.operators.templates import TypedTemplates, map_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
 
 
-class AirRunOperator(BaseOperator):
+class AirRunOperator(TypedTemplates):
     """Trains once on Databricks AI Runtime from the YAML file that ``databricks air run`` takes.
 
     The configuration is checked as a whole before anything is asked for; the code and the launch files
@@ -63,9 +67,10 @@ class AirRunOperator(BaseOperator):
     :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param wait_for_termination: whether to wait at all; without it the task succeeds once the run exists.
-    :param polling_interval: the longest time that a change of the run's state may stay unnoticed, in seconds.
-    :param queue_timeout: seconds that an attempt may wait for accelerators before the run is cancelled and
-        the task fails; None for as long as it takes.
+    :param polling_interval: the longest time that a change of the run's state may stay unnoticed: seconds, or a
+        ``timedelta``. (templated)
+    :param queue_timeout: how long an attempt may wait for accelerators before the run is cancelled and the task
+        fails: seconds, or a ``timedelta``; None for as long as it takes. (templated)
     :param on_kill: ``"cancel"`` ends the run when a user ends the task or ``execution_timeout`` passes;
         ``"detach"`` leaves it alive.
     :param on_clear: ``"rerun"`` starts a fresh run after a user cleared the task; ``"adopt"`` follows the
@@ -78,8 +83,8 @@ class AirRunOperator(BaseOperator):
         another cause ends the task at once. None tries again after every one, as Airflow does.
     :param push_metrics: whether the result has the final ``metrics`` and ``params`` of the MLflow run, 200 at
         most.
-    :param log_metrics_interval: seconds between two lines with the newest metrics in the task's log; None for
-        no such lines.
+    :param log_metrics_interval: the time between two lines with the newest metrics in the task's log: seconds, or
+        a ``timedelta``; None for no such lines.
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
@@ -89,8 +94,12 @@ class AirRunOperator(BaseOperator):
         "overrides",
         "idempotency_token",
         "databricks_air_conn_id",
+        "polling_interval",
+        "queue_timeout",
+        "effective_config",
     )
-    template_fields_renderers = {"config": "yaml", "overrides": "json"}  # noqa: RUF012
+    # Airflow 2 shows a mapping with no renderer but this one.
+    template_fields_renderers = {"config": "json", "overrides": "json", "effective_config": "yaml"}  # noqa: RUF012
     operator_extra_links = (AirRunLink(),)
     ui_color = "#ffede8"
 
@@ -104,8 +113,8 @@ class AirRunOperator(BaseOperator):
         databricks_air_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait_for_termination: bool = True,
-        polling_interval: float = 30.0,
-        queue_timeout: float | None = None,
+        polling_interval: Duration = 30.0,
+        queue_timeout: Duration | None = None,
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
         durable: bool = True,
@@ -113,14 +122,18 @@ class AirRunOperator(BaseOperator):
         log_nodes: int | Sequence[int] | Literal["all"] = 0,
         retry_on: Collection[str] | None = None,
         push_metrics: bool = True,
-        log_metrics_interval: float | None = None,
+        log_metrics_interval: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_choice("on_kill", on_kill, get_args(OnKill))
         check_choice("on_clear", on_clear, get_args(OnClear))
-        check_positive("polling_interval", polling_interval)
-        check_positive("queue_timeout", queue_timeout)
+        check_durations(
+            self.task_id,
+            polling_interval=polling_interval,
+            queue_timeout=queue_timeout,
+            log_metrics_interval=log_metrics_interval,
+        )
         self.config_path = config_path
         self.config = config
         self.overrides = overrides
@@ -138,6 +151,8 @@ class AirRunOperator(BaseOperator):
         self.retry_on = retry_on
         self.push_metrics = push_metrics
         self.log_metrics_interval = log_metrics_interval
+        # Airflow shows template fields only, as they are when the task begins.
+        self.effective_config: str | None = None
         self._worker: Worker | None = None
         self._was_killed = False
         self._is_handed_over = False
@@ -180,12 +195,18 @@ class AirRunOperator(BaseOperator):
         with self._in_charge(context, run_id) as follow:
             return follow.result(follow.ending(event), event.get("log_nodes"))
 
-    def render_template(self, content: Any, context: Context, *options: Any, **named: Any) -> Any:
-        """Render as Airflow does, also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
-        from airflow.providers.databricks_air.lifecycle.config_source import render
-
-        airflow = super().render_template
-        return render(content, lambda part: airflow(part, context, *options, **named))
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Any, context: Context, jinja_env: Any, seen_oids: Any
+    ) -> None:
+        """Show what will be submitted, and name the task of a sweep; mapped tasks are rendered through this, too."""
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        if parent is not self:
+            return
+        self.effective_config = self._source(context.get("dag")).shown()
+        known: Any = context
+        if known.get("map_index_template") is None and known["ti"].map_index not in {None, -1}:
+            name = map_name(self.overrides)
+            known["map_index_template"] = f"{{% raw %}}{name}{{% endraw %}}" if name else None
 
     def dry_run(self) -> None:
         """Print what a launch would upload and submit; nothing is sent but reads.
@@ -256,10 +277,16 @@ class AirRunOperator(BaseOperator):
     def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[Following]:
         """Take care of the run of a task until the block ends, and let it end with one clear error."""
         from airflow.providers.databricks_air.lifecycle.following import Following
-        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, Results, task_error
+        from airflow.providers.databricks_air.lifecycle.results import (
+            ENDS_TASK,
+            Results,
+            task_error,
+            timeout_error,
+        )
         from airflow.providers.databricks_air.lifecycle.task_run import TaskRun
 
         timeout = self.execution_timeout
+        task: TaskRun | None = None
         try:
             task = TaskRun(
                 context,
@@ -282,9 +309,13 @@ class AirRunOperator(BaseOperator):
                     Results(self.hook.client, self.push_metrics, self.retry_on),
                     self.log,
                     timeout=timeout.total_seconds() if timeout is not None else None,
-                    queue_timeout=self.queue_timeout,
-                    metrics_interval=self.log_metrics_interval,
+                    queue_timeout=self._seconds("queue_timeout"),
+                    metrics_interval=self._seconds("log_metrics_interval"),
                 )
+        except AirflowTaskTimeout:
+            # Airflow's own error names a process, and Airflow would call this behind it.
+            self.on_kill()
+            raise timeout_error(timeout, task.worker.run_id if task else None, self.hook.host) from None
         except ENDS_TASK as error:
             raise task_error(error) from None
         finally:
@@ -331,4 +362,10 @@ class AirRunOperator(BaseOperator):
     def _log_choice(self) -> LogChoice:
         from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
 
-        return LogChoice(self.stream_logs, self.log_nodes, self.polling_interval)
+        return LogChoice(self.stream_logs, self.log_nodes, self._seconds("polling_interval") or 30.0)
+
+    def _seconds(self, name: str) -> float | None:
+        try:
+            return seconds_of(name, getattr(self, name))
+        except ValueError as error:
+            raise AirConfigError(str(error)) from None
