@@ -32,7 +32,7 @@ from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.logs.stream import LogStream
 from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan, awatch
-from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
+from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
 
 RECORDS = 200_000
 PAGE = 1000

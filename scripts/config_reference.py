@@ -22,7 +22,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.config.schema_fields import SchemaField, root
+from airflow.providers.databricks_air.run.config.schema.fields import SchemaField, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from databricks_air_local.api.images import normalise
+from databricks_air_local.api.jobs.images import normalise
 from databricks_air_local.http.refusals import Refusal
 from databricks_air_local.page.plot import plot
 from databricks_air_local.state.clock import RealClock, VirtualClock

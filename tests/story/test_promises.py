@@ -23,7 +23,7 @@ from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch, send_files
-from airflow.providers.databricks_air.lifecycle.cancel import go_on_alone
+from airflow.providers.databricks_air.lifecycle.end.cancel import go_on_alone
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 

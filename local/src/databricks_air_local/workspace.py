@@ -22,25 +22,25 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from databricks_air_local.api.access import admit, refuse_expired
-from databricks_air_local.api.artifacts import ArtifactFiles
-from databricks_air_local.api.control import Control
-from databricks_air_local.api.control_runs import RunControl
-from databricks_air_local.api.definitions import JobDefinitions
-from databricks_air_local.api.images import Images
-from databricks_air_local.api.jobs import Jobs
-from databricks_air_local.api.logs import Logs
-from databricks_air_local.api.mlflow_api import Tracking
-from databricks_air_local.api.multipart import PartUploads
-from databricks_air_local.api.oidc import Oidc
-from databricks_air_local.api.permissions import Permissions
-from databricks_air_local.api.policies import Policies
-from databricks_air_local.api.pools import Pools
-from databricks_air_local.api.scim import Scim
+from databricks_air_local.api.control.runs import RunControl
+from databricks_air_local.api.control.workspace import Control
+from databricks_air_local.api.files.multipart import PartUploads
+from databricks_air_local.api.files.volumes import VolumeFiles
+from databricks_air_local.api.files.workspace_files import WorkspaceFiles
+from databricks_air_local.api.identity.access import admit, refuse_expired
+from databricks_air_local.api.identity.oidc import Oidc
+from databricks_air_local.api.identity.permissions import Permissions
+from databricks_air_local.api.identity.scim import Scim
+from databricks_air_local.api.jobs.definitions import JobDefinitions
+from databricks_air_local.api.jobs.images import Images
+from databricks_air_local.api.jobs.jobs import Jobs
+from databricks_air_local.api.jobs.logs import Logs
+from databricks_air_local.api.jobs.policies import Policies
+from databricks_air_local.api.jobs.pools import Pools
+from databricks_air_local.api.jobs.validate import ConfigCheck
+from databricks_air_local.api.mlflow.artifacts import ArtifactFiles
+from databricks_air_local.api.mlflow.rest import Tracking
 from databricks_air_local.api.telemetry import Telemetry
-from databricks_air_local.api.validate import ConfigCheck
-from databricks_air_local.api.volumes import VolumeFiles
-from databricks_air_local.api.workspace_files import WorkspaceFiles
 from databricks_air_local.engine.artifacts import Artifacts
 from databricks_air_local.engine.launch import Launcher
 from databricks_air_local.engine.lifecycle import Lifecycle

@@ -26,7 +26,7 @@ from airflow.providers.databricks_air.api.http.credentials import TokenCredentia
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan, watch
 from airflow.providers.databricks_air.exceptions import AirRunFailedError, AirRunFailedForGoodError
-from airflow.providers.databricks_air.lifecycle.results import Results
+from airflow.providers.databricks_air.lifecycle.follow.results import Results
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow.providers.databricks_air.lifecycle.task_log import TAKEN_OVER
+from airflow.providers.databricks_air.lifecycle.follow.task_log import TAKEN_OVER
 from databricks_air_local import LocalAirRuntime
 from tests.story.airflow_cluster import FINISHED, AirflowCluster, Settings, TaskKey, wait_for
 

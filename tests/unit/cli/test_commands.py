@@ -28,7 +28,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
-from airflow.providers.databricks_air.run.config.schema_fields import all_fields
+from airflow.providers.databricks_air.run.config.schema.fields import all_fields
 from scripts.config_reference import main as check_reference
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -190,7 +190,7 @@ def test_a_command_loads_its_own_modules_only(tmp_path: Path) -> None:
         "run.code.snapshot",
         "run.code.archive",
         "run.launch.payload",
-        "run.config.json_schema",
+        "run.config.schema.json_schema",
         "run.logs",
     }
     assert ours & heavy == set()

@@ -27,7 +27,7 @@ from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.hooks.sign_in import KUBERNETES_TOKEN, METHODS, credentials_from
-from airflow.providers.databricks_air.run.config.visible_secrets import visible_secrets
+from airflow.providers.databricks_air.run.config.rules.visible_secrets import visible_secrets
 from databricks_air_local import LocalAirRuntime
 
 HOST = "https://adb-1.azuredatabricks.net"

@@ -26,10 +26,10 @@ from airflow.providers.databricks_air.api.http.credentials import TokenCredentia
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.watch.look import Patience
 from airflow.providers.databricks_air.exceptions import AirServiceError
-from airflow.providers.databricks_air.lifecycle.find_or_submit import Launcher, RunFinder
-from airflow.providers.databricks_air.lifecycle.identity import Signs
-from airflow.providers.databricks_air.lifecycle.record import Memory
-from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
+from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
+from airflow.providers.databricks_air.lifecycle.launch.find_or_submit import Launcher, RunFinder
+from airflow.providers.databricks_air.lifecycle.owner.identity import Signs
+from airflow.providers.databricks_air.lifecycle.owner.record import Memory
 from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.run.launch.identity import TaskIdentity
 from airflow.providers.databricks_air.run.outcome.states import Run

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.lifecycle.identity import Signs, cleared_since
-from airflow.providers.databricks_air.lifecycle.record import Record
+from airflow.providers.databricks_air.lifecycle.owner.identity import Signs, cleared_since
+from airflow.providers.databricks_air.lifecycle.owner.record import Record
 
 FIRST = Signs(try_number=1, max_tries=2, retries=2, clear_number=0)
 counts = st.integers(0, 20)

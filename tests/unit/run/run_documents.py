@@ -21,7 +21,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from airflow.providers.databricks_air.run.config.compute import ACCELERATORS
+from airflow.providers.databricks_air.run.config.parts.compute import ACCELERATORS
 
 _ODD = json.loads(Path(__file__).with_name("odd_texts.json").read_text(encoding="utf-8"))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow.providers.databricks_air.run import ConfigError
-from airflow.providers.databricks_air.run.config.code_source import resolve_root
+from airflow.providers.databricks_air.run.config.parts.code_source import resolve_root
 
 if TYPE_CHECKING:
     from pathlib import Path

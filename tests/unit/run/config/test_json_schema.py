@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from airflow.providers.databricks_air.run import ConfigError, load_run_config
-from airflow.providers.databricks_air.run.config.json_schema import json_schema
+from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
 from tests.unit.run.config.test_rules import CONTAINER, RULES, UUID, VALID, changed
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from airflow.providers.databricks_air.run import ConfigError, load_run_config
-from airflow.providers.databricks_air.run.config.json_schema import json_schema
 from airflow.providers.databricks_air.run.config.older_names import OLDER_NAMES, OlderName
-from airflow.providers.databricks_air.run.config.schema_fields import named_field
+from airflow.providers.databricks_air.run.config.schema.fields import named_field
+from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
 from tests.unit.run.mistakes import VALID
 
 GONE = [row for row in OLDER_NAMES if row.accepted is None]

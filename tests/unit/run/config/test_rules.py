@@ -138,7 +138,7 @@ def test_nodes_of_an_accelerator_type(kind: str, count: int, nodes: int) -> None
 
 def test_every_field_has_documentation() -> None:
     """No field is without the text that the reference and the command line show."""
-    from airflow.providers.databricks_air.run.config.schema_fields import all_fields
+    from airflow.providers.databricks_air.run.config.schema.fields import all_fields
 
     assert [field.path for field in all_fields() if not field.text] == []
 

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from airflow.providers.databricks_air.run import ConfigError, RunConfig, load_run_config
-from airflow.providers.databricks_air.run.config.json_schema import json_schema
+from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
 from airflow.providers.databricks_air.run.launch.payload import submit_body
-from databricks_air_local.api.submission import check_submission
+from databricks_air_local.api.jobs.submission import check_submission
 from tests.unit.run.config.test_json_schema import Validator
 from tests.unit.run.run_documents import broken, valid
 

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.databricks_air.api.http.errors import NotFoundError
 from airflow.providers.databricks_air.api.launch.permissions import experiment_entries, grant_on_experiment
 from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan
-from airflow.providers.databricks_air.lifecycle.results import GAVE_UP, TIMED_OUT, Results
+from airflow.providers.databricks_air.lifecycle.follow.results import GAVE_UP, TIMED_OUT, Results
+from airflow.providers.databricks_air.lifecycle.follow.waiting import LogChoice, follow
 from airflow.providers.databricks_air.lifecycle.task_run import deadline_of
-from airflow.providers.databricks_air.lifecycle.waiting import LogChoice, follow
 from airflow.providers.databricks_air.run.outcome.result import run_result
 
 if TYPE_CHECKING:

@@ -23,17 +23,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.databricks_air.exceptions import AirServiceError
-from airflow.providers.databricks_air.lifecycle.find_or_submit import RunFinder
-from airflow.providers.databricks_air.lifecycle.identity import begun_alone, signs_of, task_identity
-from airflow.providers.databricks_air.lifecycle.owner import owner_note
-from airflow.providers.databricks_air.lifecycle.record import (
+from airflow.providers.databricks_air.lifecycle.end.worker import Worker
+from airflow.providers.databricks_air.lifecycle.launch.find_or_submit import RunFinder
+from airflow.providers.databricks_air.lifecycle.owner.identity import begun_alone, signs_of, task_identity
+from airflow.providers.databricks_air.lifecycle.owner.note import owner_note
+from airflow.providers.databricks_air.lifecycle.owner.record import (
     OWNER_KEY,
     RUN_ID_KEY,
     WATCH_KEY,
     Memory,
     TaskGoneError,
 )
-from airflow.providers.databricks_air.lifecycle.worker import Worker
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY
 from airflow.providers.databricks_air.run.outcome.result import page_url
 from airflow.providers.databricks_air.version_compat import is_gone, state_store
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-    from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
+    from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.outcome.states import Run
 

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-    from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource
+    from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
+    from airflow.providers.databricks_air.lifecycle.end.worker import Worker
+    from airflow.providers.databricks_air.lifecycle.follow.waiting import LogChoice
     from airflow.providers.databricks_air.lifecycle.following import Following, WatchOrder
-    from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
-    from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
-    from airflow.providers.databricks_air.lifecycle.worker import Worker
+    from airflow.providers.databricks_air.lifecycle.launch.config_source import ConfigSource
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
 
 __all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
@@ -186,7 +186,7 @@ class AirRunOperator(TypedTemplates):
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
         """
-        from airflow.providers.databricks_air.lifecycle.record import is_of_earlier_try
+        from airflow.providers.databricks_air.lifecycle.owner.record import is_of_earlier_try
 
         run_id = int(event["run_id"])
         if is_of_earlier_try(context):
@@ -218,7 +218,7 @@ class AirRunOperator(TypedTemplates):
         :raises AirServiceError: when the workspace cannot be asked.
         """
         from airflow.providers.databricks_air.api.launch.plan import EXAMPLE_TOKEN, plan, planning_client
-        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, task_error
+        from airflow.providers.databricks_air.lifecycle.follow.results import ENDS_TASK, task_error
 
         try:
             config, base_dir = self._source(self.get_dag()).read()
@@ -249,7 +249,7 @@ class AirRunOperator(TypedTemplates):
 
         :param next_method: ``__fail__`` when the trigger was lost, has failed or has run out of its time.
         """
-        from airflow.providers.databricks_air.lifecycle.record import known_run
+        from airflow.providers.databricks_air.lifecycle.owner.record import known_run
 
         run_id = known_run(context) if next_method == "__fail__" else None
         if run_id is None:
@@ -277,7 +277,7 @@ class AirRunOperator(TypedTemplates):
     def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[Following]:
         """Take care of the run of a task until the block ends, and let it end with one clear error."""
         from airflow.providers.databricks_air.lifecycle.following import Following
-        from airflow.providers.databricks_air.lifecycle.results import (
+        from airflow.providers.databricks_air.lifecycle.follow.results import (
             ENDS_TASK,
             Results,
             task_error,
@@ -324,7 +324,7 @@ class AirRunOperator(TypedTemplates):
 
     def _check(self, config: RunConfig) -> None:
         """Check what is about the run and not in its configuration, before anything is paid for."""
-        from airflow.providers.databricks_air.lifecycle.results import check_retry_on
+        from airflow.providers.databricks_air.lifecycle.follow.results import check_retry_on
         from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
 
         check_retry_on(self.retry_on)
@@ -339,7 +339,7 @@ class AirRunOperator(TypedTemplates):
         was launched, and ``execute`` finds that it was killed.
         """
         try:
-            from airflow.providers.databricks_air.lifecycle.worker import Worker
+            from airflow.providers.databricks_air.lifecycle.end.worker import Worker
         except ImportError:
             return None
         return Worker.of_interrupted(self._connect, self._policy)
@@ -348,19 +348,19 @@ class AirRunOperator(TypedTemplates):
         return self.hook.client
 
     def _source(self, dag: Any) -> ConfigSource:
-        from airflow.providers.databricks_air.lifecycle.config_source import ConfigSource
+        from airflow.providers.databricks_air.lifecycle.launch.config_source import ConfigSource
 
         return ConfigSource(self.config_path, self.config, self.overrides, dag)
 
     @property
     def _policy(self) -> RunPolicy:
-        from airflow.providers.databricks_air.lifecycle.verdict import RunPolicy
+        from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
 
         return RunPolicy(self.kill_action, self.on_clear, self.durable)
 
     @property
     def _log_choice(self) -> LogChoice:
-        from airflow.providers.databricks_air.lifecycle.waiting import LogChoice
+        from airflow.providers.databricks_air.lifecycle.follow.waiting import LogChoice
 
         return LogChoice(self.stream_logs, self.log_nodes, self._seconds("polling_interval") or 30.0)
 

@@ -61,7 +61,11 @@ class AirCancelRunOperator(BaseOperator):
             return
         from airflow.providers.databricks_air.api.http.errors import RunNotFoundError
         from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, parse_run_id, task_error
+        from airflow.providers.databricks_air.lifecycle.follow.results import (
+            ENDS_TASK,
+            parse_run_id,
+            task_error,
+        )
 
         try:
             run_id = parse_run_id(self.run_id)

@@ -56,8 +56,12 @@ class AirOrphanRunsOperator(BaseOperator):
         :raises AirServiceError: when the workspace does not tell, or does not take a request.
         """
         from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-        from airflow.providers.databricks_air.lifecycle.orphans import WorkerView, end_orphans, find_orphans
-        from airflow.providers.databricks_air.lifecycle.results import ENDS_TASK, task_error
+        from airflow.providers.databricks_air.lifecycle.end.orphans import (
+            WorkerView,
+            end_orphans,
+            find_orphans,
+        )
+        from airflow.providers.databricks_air.lifecycle.follow.results import ENDS_TASK, task_error
 
         client = AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).client
         try:

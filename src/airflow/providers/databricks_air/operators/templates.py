@@ -44,7 +44,7 @@ class TypedTemplates(BaseOperator):
         seen_oids: set[int] | None = None,
     ) -> Any:
         """Render also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
-        from airflow.providers.databricks_air.lifecycle.config_source import render
+        from airflow.providers.databricks_air.lifecycle.launch.config_source import render
 
         environment = jinja_env or self.get_template_env()
 

@@ -22,10 +22,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airflow.providers.databricks_air.run.config.code_source import resolve_root
 from airflow.providers.databricks_air.run.config.model import field_errors
+from airflow.providers.databricks_air.run.config.parts.code_source import resolve_root
 from airflow.providers.databricks_air.run.config.run_config import RunConfig
-from airflow.providers.databricks_air.run.config.schema_fields import find_field
+from airflow.providers.databricks_air.run.config.schema.fields import find_field
 from airflow.providers.databricks_air.run.document.bases import Composer
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.limits import MAX_BYTES

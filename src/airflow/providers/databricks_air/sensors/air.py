@@ -32,7 +32,7 @@ from airflow.providers.databricks_air.api.watch.watch import Ended
 from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.results import (
+from airflow.providers.databricks_air.lifecycle.follow.results import (
     ENDS_TASK,
     GAVE_UP,
     TIMED_OUT,

@@ -25,12 +25,12 @@ from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, Watch
 from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, OnClear, OnKill
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-from airflow.providers.databricks_air.lifecycle.cancel import cancel_for_good
-from airflow.providers.databricks_air.lifecycle.metrics import AirflowMeasure
-from airflow.providers.databricks_air.lifecycle.results import TIMED_OUT
-from airflow.providers.databricks_air.lifecycle.task_log import TaskLog
-from airflow.providers.databricks_air.lifecycle.trigger_end import TriggerEnd
-from airflow.providers.databricks_air.lifecycle.waiting import tell
+from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
+from airflow.providers.databricks_air.lifecycle.end.trigger_end import TriggerEnd
+from airflow.providers.databricks_air.lifecycle.follow.metrics import AirflowMeasure
+from airflow.providers.databricks_air.lifecycle.follow.results import TIMED_OUT
+from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
+from airflow.providers.databricks_air.lifecycle.follow.waiting import tell
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
     from airflow.providers.databricks_air.api.images.registration import Image
-    from airflow.providers.databricks_air.run.config.environment import DockerImage
+    from airflow.providers.databricks_air.run.config.parts.environment import DockerImage
 
 __all__ = ["require_image"]
 

@@ -25,7 +25,7 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundE
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import SyncClient
-    from airflow.providers.databricks_air.run.config.permission import Permission
+    from airflow.providers.databricks_air.run.config.parts.permission import Permission
     from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["LateGrant", "experiment_entries", "grant", "grant_on_experiment"]

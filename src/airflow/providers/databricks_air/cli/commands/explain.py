@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.providers.databricks_air.run.config.schema_fields import SchemaField
+    from airflow.providers.databricks_air.run.config.schema.fields import SchemaField
 
 __all__ = ["configure", "run"]
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the documentation of one field, or of all; return 2 when there is no such field."""
-    from airflow.providers.databricks_air.run.config.schema_fields import named_field, root
+    from airflow.providers.databricks_air.run.config.schema.fields import named_field, root
     from airflow.providers.databricks_air.run.document.bases import BASES, BASES_TEXT
     from airflow.providers.databricks_air.run.errors import ConfigError
 

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from airflow.providers.databricks_air.exceptions import AirConfigError
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
-    from airflow.providers.databricks_air.lifecycle.orphans import DatabaseView, end_orphans, find_orphans
+    from airflow.providers.databricks_air.lifecycle.end.orphans import DatabaseView, end_orphans, find_orphans
 
     try:
         client = AirRuntimeHook(args.conn_id).client

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
-    from airflow.providers.databricks_air.run.config.json_schema import json_schema
+    from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
 
     del args
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

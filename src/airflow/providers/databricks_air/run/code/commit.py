@@ -28,7 +28,7 @@ from airflow.providers.databricks_air.run.code.include_paths import normalised
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
 if TYPE_CHECKING:
-    from airflow.providers.databricks_air.run.config.code_source import GitRef
+    from airflow.providers.databricks_air.run.config.parts.code_source import GitRef
 
 __all__ = ["commit_code", "commit_key"]
 

@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.run.code.archive import Sink, TarStream, g
 from airflow.providers.databricks_air.run.code.commit import commit_code, commit_key
 from airflow.providers.databricks_air.run.code.git import GitDirectory
 from airflow.providers.databricks_air.run.code.working_tree import tree_contents, tree_key
-from airflow.providers.databricks_air.run.config.code_source import resolve_root
+from airflow.providers.databricks_air.run.config.parts.code_source import resolve_root
 from airflow.providers.databricks_air.run.errors import SnapshotError
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from pydantic import (
 
 from airflow.providers.databricks_air.run.config.field_docs import field_docs
 from airflow.providers.databricks_air.run.config.older_names import older_names
-from airflow.providers.databricks_air.run.config.relations import Conflict, Relation
-from airflow.providers.databricks_air.run.config.sentences import REQUIRED, mistake, nearest, sentence
+from airflow.providers.databricks_air.run.config.rules.relations import Conflict, Relation
+from airflow.providers.databricks_air.run.config.rules.sentences import REQUIRED, mistake, nearest, sentence
 from airflow.providers.databricks_air.run.document.paths import FieldPath, path_text
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 

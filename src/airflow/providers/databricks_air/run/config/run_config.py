@@ -20,19 +20,20 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from airflow.providers.databricks_air.run.config.code_source import CodeSource, GitRef, resolve_root
-from airflow.providers.databricks_air.run.config.compute import Compute, node_count
-from airflow.providers.databricks_air.run.config.containers import (
+from airflow.providers.databricks_air.run.config.model import ConfigModel
+from airflow.providers.databricks_air.run.config.parts.code_source import CodeSource, GitRef, resolve_root
+from airflow.providers.databricks_air.run.config.parts.compute import Compute, node_count
+from airflow.providers.databricks_air.run.config.parts.containers import (
     Container,
     ContainerVariables,
     container_conflicts,
 )
-from airflow.providers.databricks_air.run.config.environment import DockerImage, Environment
-from airflow.providers.databricks_air.run.config.mappings import FreeForm, SecretMap, TextMap
-from airflow.providers.databricks_air.run.config.model import ConfigModel
-from airflow.providers.databricks_air.run.config.permission import Permission
-from airflow.providers.databricks_air.run.config.relations import Apart, AtLeastOne, Conflict, Relation
-from airflow.providers.databricks_air.run.config.rules import (
+from airflow.providers.databricks_air.run.config.parts.environment import DockerImage, Environment
+from airflow.providers.databricks_air.run.config.parts.permission import Permission
+from airflow.providers.databricks_air.run.config.rules.mappings import FreeForm, SecretMap, TextMap
+from airflow.providers.databricks_air.run.config.rules.relations import Apart, AtLeastOne, Conflict, Relation
+from airflow.providers.databricks_air.run.config.rules.sentences import mistake
+from airflow.providers.databricks_air.run.config.rules.values import (
     COMMAND,
     NAME,
     RunName,
@@ -41,7 +42,6 @@ from airflow.providers.databricks_air.run.config.rules import (
     Whole,
     any_case,
 )
-from airflow.providers.databricks_air.run.config.sentences import mistake
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import MapNode
 from airflow.providers.databricks_air.run.document.python_data import from_python, map_texts

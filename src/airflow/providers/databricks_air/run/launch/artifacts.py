@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.run.config.containers import SECRET_VARIABLE
+from airflow.providers.databricks_air.run.config.parts.containers import SECRET_VARIABLE
 from airflow.providers.databricks_air.run.document.writer import dump_yaml, effective_text
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from airflow.providers.databricks_air.run.config.accelerators import model_of
 from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
-from airflow.providers.databricks_air.run.config.schema_fields import root
+from airflow.providers.databricks_air.run.config.parts.accelerators import model_of
+from airflow.providers.databricks_air.run.config.schema.fields import root
 from airflow.providers.databricks_air.run.document.nodes import ListNode, MapNode, Node, Scalar
 from airflow.providers.databricks_air.run.older.draft import Draft, text_of
 from airflow.providers.databricks_air.run.older.shapes import shape_of

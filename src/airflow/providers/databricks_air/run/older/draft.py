@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.providers.databricks_air.run.config.schema_fields import root
+from airflow.providers.databricks_air.run.config.schema.fields import root
 from airflow.providers.databricks_air.run.document.display import one_line
 from airflow.providers.databricks_air.run.document.nodes import (
     Entry,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow.providers.databricks_air.run.config.older_names import OlderName, older_names
-from airflow.providers.databricks_air.run.config.rules import as_text
+from airflow.providers.databricks_air.run.config.rules.values import as_text
 from airflow.providers.databricks_air.run.document.bases import read_file
 from airflow.providers.databricks_air.run.document.display import show
 from airflow.providers.databricks_air.run.document.nodes import (

@@ -19,8 +19,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow.providers.databricks_air.run.config.accelerators import model_of
-from airflow.providers.databricks_air.run.config.compute import MAX_ACCELERATORS
+from airflow.providers.databricks_air.run.config.parts.accelerators import model_of
+from airflow.providers.databricks_air.run.config.parts.compute import MAX_ACCELERATORS
 from airflow.providers.databricks_air.run.document.nodes import (
     ListNode,
     MapNode,

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from airflow.providers.databricks_air.run.config.accelerators import ACCELERATORS, model_of, shape_for
-from airflow.providers.databricks_air.run.config.compute import MAX_ACCELERATORS
+from airflow.providers.databricks_air.run.config.parts.accelerators import ACCELERATORS, model_of, shape_for
+from airflow.providers.databricks_air.run.config.parts.compute import MAX_ACCELERATORS
 
 __all__ = ["Shape", "shape_of"]
 

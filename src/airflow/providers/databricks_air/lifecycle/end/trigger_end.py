@@ -1,0 +1,127 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""What becomes of the run when Airflow cancels its trigger; it is decided in a task of its own.
+
+Airflow cancels a trigger again every second until it is gone, which leaves no time for anything in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from airflow.providers.databricks_air.api.http.client import AsyncClient
+from airflow.providers.databricks_air.api.http.credentials import Credentials
+from airflow.providers.databricks_air.arguments import OnClear, OnKill
+from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
+from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY
+from airflow.providers.databricks_air.version_compat import ask_own_state, read_owner
+
+__all__ = ["TriggerEnd"]
+
+log = logging.getLogger(__name__)
+
+# The first question to a triggerer's supervisor makes it build its API, which takes long on a busy machine.
+ASK_SECONDS = 60.0
+# A task on its way back to a worker may wait long for a slot.
+UNCLEAR_SECONDS = 900.0
+# What is running and still shows our marker is the attempt that we have resumed, or one that began this moment.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
+
+# An event loop keeps weak references to its tasks only.
+_under_way: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True)
+class TriggerEnd:
+    """Decides whether the run of a cancelled trigger is to end, and ends it.
+
+    :param run_id: id of the run.
+    :param conn_id: the connection, read where ``credentials`` are not known yet.
+    :param credentials: those that the trigger used.
+    :param action: what a user's kill does to the run.
+    :param on_clear: whether a cleared task adopts the run.
+    :param ti: the task instance of the trigger; None where Airflow gives none, as in ``dags test``.
+    """
+
+    run_id: int
+    conn_id: str
+    credentials: Credentials | None
+    action: OnKill
+    on_clear: OnClear
+    ti: Any
+
+    def start(self) -> asyncio.Task[None]:
+        """Decide and act in a task of its own."""
+        task = asyncio.create_task(self._decide())
+        _under_way.add(task)
+        task.add_done_callback(_finished)
+        return task
+
+    async def _decide(self) -> None:
+        if self.action == "detach":
+            return
+        verdict = await self._verdict()
+        if not verdict.cancel:
+            log.info("Run %s stays alive: %s", self.run_id, verdict.why)
+            return
+        log.info("Cancelling run %s: %s", self.run_id, verdict.why)
+        credentials = self.credentials or await AirRuntimeHook(self.conn_id).aget_credentials()
+        client = AsyncClient(credentials)
+        try:
+            await cancel_for_good(client, self.run_id, log)
+        finally:
+            await client.close()
+
+    async def _verdict(self) -> Verdict:
+        """Ask until the answer is clear."""
+        if self.ti is None:
+            # Only `dags test` runs a trigger for no task instance: nobody else follows the run.
+            return Verdict(True, "interrupted from the keyboard")
+        end, pause = time.monotonic() + UNCLEAR_SECONDS, FIRST_PAUSE
+        while True:
+            verdict = await self._judge()
+            if verdict.cancel is not None or time.monotonic() >= end:
+                return verdict
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause)
+
+    async def _judge(self) -> Verdict:
+        try:
+            # In threads of any number: one question that hangs must not keep the other triggers' waiting.
+            seen = await asyncio.wait_for(
+                sync_to_async(ask_own_state, thread_sensitive=False)(self.ti), ASK_SECONDS
+            )
+            owner = await asyncio.wait_for(
+                sync_to_async(read_owner, thread_sensitive=False)(self.ti, OWNER_KEY), ASK_SECONDS
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            log.debug("Airflow could not be asked for the task's state: %s", error)
+            seen = owner = None
+        return judge_trigger(
+            seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear
+        )
+
+
+def _finished(task: asyncio.Task[None]) -> None:
+    _under_way.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("What becomes of a run could not be decided: %s", error, exc_info=error)

@@ -1,0 +1,387 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The worker's side of a run: every way out of a task's process ends with the run followed, or cancelled.
+
+The loss of the process is the exception, which the next try makes good.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+    get_current_context,
+)
+
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
+from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
+from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end, go_on_alone
+from airflow.providers.databricks_air.lifecycle.end.verdict import (
+    USER_STATES,
+    RunPolicy,
+    Verdict,
+    judge_worker,
+)
+from airflow.providers.databricks_air.lifecycle.owner.record import (
+    RUN_ID_KEY,
+    Memory,
+    TaskGoneError,
+    known_run,
+)
+from airflow.providers.databricks_air.run.errors import AirError
+from airflow.providers.databricks_air.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    GONE,
+    KILL_HANDLER_MUST_RAISE,
+    KILL_SECONDS,
+    Seen,
+    ask_own_state,
+    dag_run_row,
+    read_own_xcom,
+    state_store,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["Worker", "ask_with_limit"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is, or for the answer to a
+# submission that is under way; the cancel itself takes milliseconds, or fails.
+ASK_SECONDS = 2.0
+CANCEL_SECONDS = 1.5
+LEAVE_SECONDS = 30.0
+
+
+class Worker:
+    """A running task's process, as far as a run depends on it.
+
+    :param client: of the workspace; its credentials were read before anything could be interrupted.
+    :param context: of the running task.
+    :param policy: what the author wants to become of the run.
+    :param memory: what this try leaves for the next one.
+    :param run_id: id of the run; None until there is one.
+    """
+
+    def __init__(
+        self,
+        client: SyncClient,
+        context: Context,
+        policy: RunPolicy,
+        memory: Memory,
+        run_id: int | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.is_killed = False
+        self.client = client
+        self._ti: Any = context["ti"]
+        self._row = dag_run_row(context)
+        self._policy = policy
+        self._memory = memory
+        self._launching: Future[int] | None = None
+        self._submission: Mapping[str, Any] | None = None
+        self._must_end = ""
+        self._is_settled = False
+
+    @classmethod
+    def of_interrupted(cls, make_client: Callable[[], SyncClient], policy: RunPolicy) -> Worker | None:
+        """Return the worker of a task whose code has not run in this process; None where it has no run.
+
+        A task that was deferred, or is killed before it executes, knows its run only from what an earlier process
+        has left. Asking takes a helper thread: Airflow's channel may be held by the code that was interrupted.
+
+        :param make_client: connects to the workspace.
+        :param policy: what the author wants to become of the run.
+        """
+        try:
+            context = get_current_context()
+        except (AirflowException, RuntimeError):
+            # Killed before there is a context: nothing can be asked either.
+            return None
+
+        def ask() -> Worker | None:
+            run_id = known_run(context)
+            memory = Memory(state_store(context))
+            return cls(make_client(), context, policy, memory, run_id) if run_id else None
+
+        return ask_with_limit(ask, ASK_SECONDS)
+
+    @property
+    def is_last_try(self) -> bool:
+        """Whether Airflow will not try again by itself."""
+        return bool(self._ti.try_number > self._ti.max_tries)
+
+    def launch(self, submit: Callable[[], int]) -> int:
+        """Run a launch so that a kill in the middle of it still learns the id of the run that it made.
+
+        The launch has a thread of its own: a signal interrupts the main thread only, and must not take the
+        answer to a submission with it.
+
+        :param submit: uploads and submits, and returns the run id.
+        """
+        self._launching = self._spawn(submit)
+        return self._launching.result()
+
+    def submitting(self, body: Mapping[str, Any]) -> None:
+        """Take note of the submission, in the moment before it is sent: from now on there may be a run.
+
+        :param body: of ``runs/submit``, with its idempotency token.
+        """
+        self._submission = body
+
+    def created(self, run_id: int) -> None:
+        """Take note of the run, in the moment that its id is known; end it if the task was killed meanwhile."""
+        self.run_id = run_id
+        if self._must_end:
+            self._cancel(self._must_end, CANCEL_SECONDS)
+
+    def tell_airflow(self, say: Callable[[], T]) -> T:
+        """Talk to Airflow from a helper thread.
+
+        A signal that interrupts the main thread in the middle of such a talk would find the channel to Airflow
+        taken, and could not ask who sent it.
+
+        :param say: blocks until Airflow has answered.
+        """
+        return self._spawn(say).result() if AIRFLOW_V_3_0_PLUS else say()
+
+    @contextmanager
+    def responsible(self) -> Iterator[None]:
+        """Whatever ends the block, the run that it has made is followed by somebody, or it is cancelled."""
+        try:
+            if self.is_killed:
+                raise AirRunInterruptedError("The task was ended before it began")
+            yield
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def settle(self) -> None:
+        """The run has ended, or may go on alone: whatever comes now is no reason to end it."""
+        self._is_settled = True
+
+    def check_hand_over(self) -> None:
+        """Cancel the run if a person has ended the task while it was handed over to a trigger."""
+        seen = self.tell_airflow(lambda: ask_with_limit(self._ask, LEAVE_SECONDS))
+        if seen is None or seen.state not in USER_STATES:
+            return
+        verdict = self._verdict(seen, timed_out=False)
+        if verdict.cancel:
+            self.give_up(verdict.why)
+
+    def check_still_wanted(self) -> None:
+        """Ask whether a person has ended the task, before it is handed over to where no signal reaches it.
+
+        :raises AirRunCancelledError: when somebody has; the run is cancelled.
+        """
+        seen = self.tell_airflow(self._ask)
+        if seen is not None and seen.state in USER_STATES:
+            verdict = self._verdict(seen, timed_out=False)
+            if verdict.cancel and self._policy.on_kill == "cancel":
+                self._cancel(verdict.why, LEAVE_SECONDS)
+                self.settle()
+                raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+
+    def give_up(self, why: str, seconds: float = LEAVE_SECONDS) -> None:
+        """Cancel the run, if the author has not detached it; outside of a kill, so nothing is raised.
+
+        :param why: for the log.
+        :param seconds: how long to ask while there is no answer.
+        """
+        if self._policy.on_kill == "cancel":
+            self._cancel(why, seconds)
+
+    def on_kill(self) -> None:
+        """Decide and act; called in the main thread, between any two instructions of the task."""
+        ends = time.monotonic() + KILL_SECONDS
+        self.is_killed = True
+        if self._is_settled:
+            # Nothing to decide; and what is being told to Airflow just now must not break off in the middle.
+            return
+        self.client.halt()
+        timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
+        seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
+        verdict = self._verdict(seen, timed_out=timed_out)
+        must_raise = KILL_HANDLER_MUST_RAISE and not timed_out
+        self._is_settled = True
+        if not verdict.cancel or self._policy.on_kill == "detach":
+            why = verdict.why if not verdict.cancel else f"{verdict.why}, and on_kill is 'detach'"
+            log.info("Run %s stays alive: %s", self.run_id or "(if any)", why)
+            if must_raise:
+                raise AirRunInterruptedError(f"Interrupted; run {self.run_id} stays alive: {why}")
+            return
+        self._must_end = verdict.why
+        self._await_answer(ends - CANCEL_SECONDS)
+        self._cancel(verdict.why, max(CANCEL_SECONDS, ends - time.monotonic()))
+        if must_raise:
+            raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+
+    def _leave(self, error: BaseException) -> None:
+        """End the run that an error leaves without anybody who follows it."""
+        # on_kill follows the first two; a trigger follows the third.
+        is_expected = isinstance(error, AirflowTaskTimeout | TaskDeferred) or not isinstance(
+            error, Exception | KeyboardInterrupt
+        )
+        if self._is_settled or is_expected:
+            return
+        verdict = self._verdict_of(error)
+        if isinstance(error, KeyboardInterrupt):
+            self.client.halt()
+            self._must_end = verdict.why
+            self._await_answer(time.monotonic() + ASK_SECONDS)
+        if self.run_id is None and not self._may_have_been_made:
+            return
+        if verdict.cancel and self._policy.on_kill == "cancel":
+            self._cancel(verdict.why, LEAVE_SECONDS)
+        else:
+            log.info("Run %s stays alive: %s", self.run_id, verdict.why)
+
+    def _verdict_of(self, error: BaseException) -> Verdict:
+        if isinstance(error, KeyboardInterrupt):
+            return Verdict(True, "interrupted from the keyboard")
+        if isinstance(error, TaskGoneError):
+            return self._verdict(ask_with_limit(self._ask, ASK_SECONDS) or GONE, timed_out=False)
+        if isinstance(error, AirflowFailException) or not self._is_adoptable:
+            return Verdict(True, "the task fails, and no later try follows the run")
+        return Verdict(False, "the next try of the task follows it")
+
+    @property
+    def _is_adoptable(self) -> bool:
+        return self._policy.durable and not self.is_last_try
+
+    def _verdict(self, seen: Seen | None, *, timed_out: bool) -> Verdict:
+        return judge_worker(
+            seen,
+            try_number=self._ti.try_number,
+            is_adoptable=self._is_adoptable,
+            timed_out=timed_out,
+            on_clear=self._policy.on_clear,
+        )
+
+    def _ask(self) -> Seen | None:
+        """Ask for the state of this very task instance, which may have a successor of the same name.
+
+        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
+        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
+        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
+        """
+        seen = ask_own_state(self._ti, self._row)
+        is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
+        if is_unclear and self._policy.on_clear != "adopt":
+            try:
+                self._memory.keep()
+            except TaskGoneError:
+                return seen if self._is_announced() else GONE
+        return seen
+
+    def _is_announced(self) -> bool:
+        """Whether the task instance of our name still shows our run."""
+        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
+
+    def _spawn(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                future.set_result(context.run(work))
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="databricks-air-launch", daemon=True).start()
+        return future
+
+    def _await_answer(self, until: float) -> None:
+        """Wait for the answer to a submission that is under way, which has the id of the run."""
+        if self.run_id is None and self._launching is not None:
+            try:
+                self.run_id = self._launching.result(timeout=max(0.1, until - time.monotonic()))
+            except Exception as error:  # noqa: BLE001 - the launch ended without a run, or is still waiting
+                log.debug("No run from the interrupted launch: %r", error)
+
+    @property
+    def _may_have_been_made(self) -> bool:
+        """Whether a submission was sent whose answer nobody has heard."""
+        if self._submission is None or self._launching is None:
+            return False
+        if not self._launching.done():
+            return True
+        error = self._launching.exception()
+        last = error.__cause__ if isinstance(error, HaltedError) else error
+        return isinstance(last, ApiError) and last.status is None
+
+    def _cancel(self, why: str, seconds: float) -> None:
+        run_id = self.run_id
+        if run_id is None:
+            if self._may_have_been_made:
+                go_on_alone(self.client.credentials, run_id=None, body=self._submission)
+            else:
+                log.info("There is no run to cancel (%s)", why)
+            return
+        # The interrupted code may be in the middle of a request on the other client.
+        client = SyncClient(self.client.credentials)
+        try:
+            ask_for_end(client, run_id, seconds)
+        except AirError as error:
+            log.error("Run %s could not be cancelled (%s): %s", run_id, why, error)
+            self._promise(run_id, why, error)
+        else:
+            log.info("Run %s: asked for its end (%s)", run_id, why)
+        finally:
+            client.close()
+
+    def _promise(self, run_id: int, why: str, error: AirError) -> None:
+        """Leave the cancel to who is there after this process: one of its own, and the next try."""
+        if isinstance(error, ApiError):
+            go_on_alone(self.client.credentials, run_id=run_id)
+        if self._memory.lasts:
+            ask_with_limit(lambda: self._memory.keep(must_end=why), ASK_SECONDS)
+
+
+def ask_with_limit(ask: Callable[[], T], seconds: float) -> T | None:
+    """Ask from a helper thread; None when there is no answer in time.
+
+    The channel to Airflow may be held by the very code that a signal has interrupted, so the asking thread is
+    never waited for beyond the limit.
+
+    :param ask: blocks until there is an answer.
+    :param seconds: how long to wait for it.
+    """
+    answers: list[T] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            log.debug("Airflow could not be asked for the task's state: %s", error)
+
+    thread = threading.Thread(target=run, name="databricks-air-ask", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else None

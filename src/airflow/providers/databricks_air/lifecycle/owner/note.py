@@ -1,0 +1,50 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The note that leads from a run back to its task: a small readable file in the launch directory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.version_compat import airflow_instance
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
+
+__all__ = ["owner_note"]
+
+
+def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) -> dict[str, Any]:
+    """Return who asks for a run, for people and for who looks for runs that nobody follows.
+
+    :param context: of the running task.
+    :param policy: what the author wants to become of the run.
+    :param token: the idempotency token of the submission; it is no secret.
+    :param waits: whether the task waits for the end of its run.
+    """
+    ti: Any = context["ti"]
+    return {
+        "airflow": airflow_instance(),
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": -1 if ti.map_index is None else ti.map_index,
+        "try_number": ti.try_number,
+        "max_tries": ti.max_tries,
+        "on_kill": policy.on_kill,
+        "on_clear": policy.on_clear,
+        "waits": waits,
+        "idempotency_token": token,
+    }
