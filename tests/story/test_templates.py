@@ -35,13 +35,16 @@ parameters: {lr: 1}
 GIVEN = f"""
 from airflow.providers.common.compat.sdk import task
 TRAIN = {TRAIN!r}
-dag.params = {{"lr": 0.5, "text": "1e3", "layers": [1, 2], "none": None}}
+PARAMS = {{"lr": 0.5, "text": "1e3", "layers": [1, 2], "none": None}}
 """
 
 
 OVERRIDES = {
     "mapping": ({"parameters.lr": "{{ params.lr }}"}, "lr: 0.5|"),
-    "nested": ({"parameters.lr": "{{ params.lr * 2 }}", "parameters.new": {"deep": ["{{ params.layers }}"]}}, "lr: 1.0|"),
+    "nested": (
+        {"parameters.lr": "{{ params.lr * 2 }}", "parameters.new": {"deep": ["{{ params.layers }}"]}},
+        "lr: 1.0|",
+    ),
     "list": (["parameters.lr={{ params.lr }}"], "lr: 0.5|"),
     "text": ({"parameters.lr": "{{ params.text }}"}, 'lr: "1e3"|'),
     "two": ({"parameters.lr": "{{ params.lr }} and {{ params.lr }}"}, "lr: 0.5 and 0.5|"),

@@ -223,6 +223,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "extra-links": [
             "airflow.providers.databricks_air.links.air.AirRunLink",
+            "airflow.providers.databricks_air.links.air.AirMlflowRunLink",
+            "airflow.providers.databricks_air.links.air.AirMlflowExperimentLink",
         ],
         "cli": [
             "airflow.providers.databricks_air.cli.definition.get_cli_commands",

@@ -31,7 +31,11 @@ from airflow.providers.databricks_air.arguments import (
     seconds_of,
 )
 from airflow.providers.databricks_air.exceptions import AirConfigError
-from airflow.providers.databricks_air.links.air import AirRunLink
+from airflow.providers.databricks_air.links.air import (
+    AirMlflowExperimentLink,
+    AirMlflowRunLink,
+    AirRunLink,
+)
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
 from airflow.providers.databricks_air.operators.templates import TypedTemplates, map_name
@@ -100,7 +104,7 @@ class AirRunOperator(TypedTemplates):
     )
     # Airflow 2 shows a mapping with no renderer but this one.
     template_fields_renderers = {"config": "json", "overrides": "json", "effective_config": "yaml"}  # noqa: RUF012
-    operator_extra_links = (AirRunLink(),)
+    operator_extra_links = (AirRunLink(), AirMlflowRunLink(), AirMlflowExperimentLink())
     ui_color = "#ffede8"
 
     def __init__(
@@ -276,13 +280,13 @@ class AirRunOperator(TypedTemplates):
     @contextmanager
     def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[Following]:
         """Take care of the run of a task until the block ends, and let it end with one clear error."""
-        from airflow.providers.databricks_air.lifecycle.following import Following
         from airflow.providers.databricks_air.lifecycle.follow.results import (
             ENDS_TASK,
             Results,
             task_error,
             timeout_error,
         )
+        from airflow.providers.databricks_air.lifecycle.following import Following
         from airflow.providers.databricks_air.lifecycle.task_run import TaskRun
 
         timeout = self.execution_timeout

@@ -24,6 +24,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
+from airflow.providers.databricks_air.api.runs.owner import read_owner
 from airflow.providers.databricks_air.exceptions import (
     AirConfigError,
     AirRunCancelledError,
@@ -167,9 +168,10 @@ class Results:
         :param run: the run that succeeded.
         :param output: what its latest attempt says, as far as it is known.
         """
-        output = self._output(run, output)
+        output = self.output(run, output)
         host = self.client.credentials.host
-        result = run_result(host, run, output.mlflow_experiment_id, output.mlflow_run_id)
+        note = self.client.run(read_owner(self.client.calls, run.launch_directory))
+        result = run_result(host, run, output.mlflow_experiment_id, output.mlflow_run_id, note)
         return {**result, **self._final_values(output.mlflow_run_id)} if self.push_metrics else result
 
     def error(self, ended: Ended, *, printed: Any) -> Exception:
@@ -214,13 +216,17 @@ class Results:
                     call = steps.send(answer)
         except StopIteration as end:
             findings: Findings = end.value
-        output = self._output(run, output)
+        output = self.output(run, output)
         host = self.client.credentials.host
         url = mlflow_url(host, output.mlflow_experiment_id, output.mlflow_run_id)
         return replace(findings, mlflow_url=url or "")
 
-    def _output(self, run: Run, output: TaskOutput) -> TaskOutput:
-        """Ask for the MLflow ids of the latest attempt where they are not known yet."""
+    def output(self, run: Run, output: TaskOutput) -> TaskOutput:
+        """Return what the latest attempt says, asked for again where its MLflow ids are not known yet.
+
+        :param run: the run.
+        :param output: what is known of it.
+        """
         if output.mlflow_run_id or not run.latest:
             return output
         try:
