@@ -58,6 +58,18 @@ os.environ.update(
 (_HOME / "dags").mkdir()
 
 
+# What imports no Airflow says nothing about Airflow's version: `make test` runs it on the newest leg alone.
+_TESTS = Path(__file__).resolve().parent
+_PLAIN = [_TESTS / folder for folder in ("unit/api", "unit/cli", "unit/run", "wire")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``plain`` what stands in a folder of tests that import no Airflow."""
+    for item in items:
+        if any(folder in item.path.parents for folder in _PLAIN):
+            item.add_marker("plain")
+
+
 def pytest_unconfigure() -> None:
     """Remove the home; the worker processes of pytest-xdist end without calling what ``atexit`` knows."""
     shutil.rmtree(_HOME, ignore_errors=True)

@@ -20,6 +20,8 @@ from tests.story.chaos.causes import NO_CHANCE, Gap, Outcome
 from tests.story.chaos.judge import Observed, judge
 from tests.story.chaos.records import cells, upper_bound
 
+pytestmark = pytest.mark.plain
+
 FOLLOWED = Outcome("followed", tries=2)
 REPLACED = Outcome("replaced", runs=2, ended="older", tries=2)
 CLEAN = Observed(runs=1, alive=1, task="success", tries=2, results=1)

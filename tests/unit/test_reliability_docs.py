@@ -27,6 +27,8 @@ from tests.story.chaos.publish import DOCS, RECORDS, keep, trials, what_happens
 from tests.story.chaos.records import ROOT
 from tests.story.chaos.rows import CAUSES, GROUPS
 
+pytestmark = pytest.mark.plain
+
 
 def test_the_documentation_is_made_from_the_rows() -> None:
     """`python -m tests.story.chaos.publish` has been typed since the rows last changed."""

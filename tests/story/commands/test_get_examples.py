@@ -21,6 +21,8 @@ import pytest
 
 from tests.story.commands.conftest import Commands
 
+pytestmark = pytest.mark.plain
+
 HOST_AND_ID = r"{url}/jobs/runs/{number}\?o=\d+"
 
 

@@ -18,7 +18,11 @@ import json
 import re
 import signal
 
+import pytest
+
 from tests.story.commands.conftest import Commands, Terminal
+
+pytestmark = pytest.mark.plain
 
 
 def test_list_filters_and_pages(commands: Commands) -> None:

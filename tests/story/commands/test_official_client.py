@@ -24,7 +24,7 @@ import pytest
 
 from tests.story.commands.conftest import Commands
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.plain, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[3]
 OFFICIAL = ROOT / ".venv/judge"

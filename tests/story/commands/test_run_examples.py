@@ -21,6 +21,8 @@ import pytest
 
 from tests.story.commands.conftest import MINIMAL, Commands
 
+pytestmark = pytest.mark.plain
+
 FULL = """\
 experiment_name: full-run
 command: |

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.story.launch.conftest import Launcher
 
+pytestmark = pytest.mark.plain
+
 REQUESTS = {
     "me": "*/scim/v2/Me",
     "validate": "*/config:validate",

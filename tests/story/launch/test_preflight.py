@@ -29,6 +29,8 @@ from airflow.providers.databricks_air.run.errors import ConfigError
 from databricks_air_local import LocalAirRuntime
 from tests.story.launch.conftest import Launcher
 
+pytestmark = pytest.mark.plain
+
 VALIDATE = "*/config:validate"
 YAML = """\
 experiment_name: demo

@@ -31,6 +31,8 @@ from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
 from databricks_air_local import LocalAirRuntime
 
+pytestmark = pytest.mark.plain
+
 ENDPOINT = "*/by-run-id/*/logs"
 Read = Callable[[LocalAirRuntime, int, LogStream], list[LogLine]]
 

@@ -29,6 +29,8 @@ from airflow.providers.databricks_air.api.watch.watch import WatchPlan, awatch
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 
+pytestmark = pytest.mark.plain
+
 RUNS = 500
 INTERVAL = 10.0
 SETTLED = 30.0  # seconds until nothing of the start is left
