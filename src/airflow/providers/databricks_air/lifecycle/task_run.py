@@ -175,8 +175,15 @@ class TaskRun:
         :param output: what the attempt says; nothing is done without its ids.
         """
         if values := mlflow_links(self.hook.host, output):
-            with contextlib.suppress(TaskGoneError):
-                self.worker.tell_airflow(lambda: self._push(values))
+            self.push(values)
+
+    def push(self, values: Mapping[str, Any]) -> None:
+        """Push XComs of a run that is there; what Airflow does not take is no reason to fail.
+
+        :param values: by key.
+        """
+        with contextlib.suppress(TaskGoneError):
+            self.worker.tell_airflow(lambda: self._push(values))
 
     def tidy(self) -> None:
         """Take away the XComs that are ours alone, when nobody needs them any more."""

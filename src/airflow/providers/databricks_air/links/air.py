@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 __all__ = [
+    "LINKS",
     "MLFLOW_EXPERIMENT_URL_KEY",
     "MLFLOW_URL_KEY",
     "RUN_PAGE_URL_KEY",
@@ -78,3 +79,7 @@ class AirMlflowExperimentLink(_XComLink):
 
     name = "MLflow experiment"
     key = MLFLOW_EXPERIMENT_URL_KEY
+
+
+LINKS = (AirRunLink(), AirMlflowRunLink(), AirMlflowExperimentLink())
+"""What every task about a run shows."""

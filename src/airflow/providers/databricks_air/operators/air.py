@@ -31,11 +31,7 @@ from airflow.providers.databricks_air.arguments import (
     seconds_of,
 )
 from airflow.providers.databricks_air.exceptions import AirConfigError
-from airflow.providers.databricks_air.links.air import (
-    AirMlflowExperimentLink,
-    AirMlflowRunLink,
-    AirRunLink,
-)
+from airflow.providers.databricks_air.links.air import LINKS
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
 from airflow.providers.databricks_air.operators.templates import TypedTemplates, map_name
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.watch.events import Ended
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
     from airflow.providers.databricks_air.lifecycle.end.worker import Worker
@@ -104,7 +101,7 @@ class AirRunOperator(TypedTemplates):
     )
     # Airflow 2 shows a mapping with no renderer but this one.
     template_fields_renderers = {"config": "json", "overrides": "json", "effective_config": "yaml"}  # noqa: RUF012
-    operator_extra_links = (AirRunLink(), AirMlflowRunLink(), AirMlflowExperimentLink())
+    operator_extra_links = LINKS
     ui_color = "#ffede8"
 
     def __init__(
@@ -168,7 +165,7 @@ class AirRunOperator(TypedTemplates):
 
         return AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> Any:
         """Adopt or submit, announce, wait, and return the result.
 
         :raises AirConfigError: when configuration, code directory or connection must change first.
@@ -183,9 +180,9 @@ class AirRunOperator(TypedTemplates):
                 return follow.let_go(run)
             if self.deferrable and not run.is_terminal:
                 self._hand_over(watch)
-            return follow.result(follow.wait(watch), watch.log_nodes)
+            return self._result(follow, follow.wait(watch), watch.log_nodes)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
@@ -197,20 +194,17 @@ class AirRunOperator(TypedTemplates):
             self.log.info("The task was cleared while run %s was handed back; beginning anew", run_id)
             return self.execute(context)
         with self._in_charge(context, run_id) as follow:
-            return follow.result(follow.ending(event), event.get("log_nodes"))
+            return self._result(follow, follow.ending(event), event.get("log_nodes"))
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Any, context: Context, jinja_env: Any, seen_oids: Any
-    ) -> None:
-        """Show what will be submitted, and name the task of a sweep; mapped tasks are rendered through this, too."""
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        if parent is not self:
-            return
+    def _describe(self, context: Context) -> None:
         self.effective_config = self._source(context.get("dag")).shown()
-        known: Any = context
-        if known.get("map_index_template") is None and known["ti"].map_index not in {None, -1}:
-            name = map_name(self.overrides)
-            known["map_index_template"] = f"{{% raw %}}{name}{{% endraw %}}" if name else None
+
+    def _name_of_mapped(self) -> str:
+        return map_name(self.overrides)
+
+    def _result(self, follow: Following, ended: Ended, printed: Any) -> Any:
+        """Return what downstream tasks get of a run whose watch is over; raise where it ended without success."""
+        return follow.result(ended, printed)
 
     def dry_run(self) -> None:
         """Print what a launch would upload and submit; nothing is sent but reads.
@@ -260,13 +254,13 @@ class AirRunOperator(TypedTemplates):
             return super().resume_execution(next_method, next_kwargs, context)
         return self._watch_again(context, run_id, str((next_kwargs or {}).get("error", "it was lost")))
 
-    def _watch_again(self, context: Context, run_id: int, why: str) -> dict[str, Any]:
+    def _watch_again(self, context: Context, run_id: int, why: str) -> Any:
         """Follow the run of a trigger that was lost: with another one, and in the end by this worker itself."""
         with self._in_charge(context, run_id) as follow:
             watch, by_trigger = follow.replan(run_id, why)
             if by_trigger:
                 self._hand_over(watch)
-            return follow.result(follow.wait(watch, is_resumed=True), watch.log_nodes)
+            return self._result(follow, follow.wait(watch, is_resumed=True), watch.log_nodes)
 
     def _hand_over(self, watch: WatchOrder) -> NoReturn:
         from airflow.providers.databricks_air.triggers.air import AirRunTrigger

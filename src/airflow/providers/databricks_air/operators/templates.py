@@ -53,6 +53,26 @@ class TypedTemplates(BaseOperator):
 
         return render(content, lambda part: expression_value(part, environment, airflow))
 
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Any, context: Context, jinja_env: Any, seen_oids: Any
+    ) -> None:
+        """Show what the fields come to, and name a mapped task; Airflow renders mapped tasks through this, too."""
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        if parent is not self:
+            return
+        self._describe(context)
+        known: Any = context
+        if known.get("map_index_template") is None and known["ti"].map_index not in {None, -1}:
+            name = self._name_of_mapped()
+            known["map_index_template"] = f"{{% raw %}}{name}{{% endraw %}}" if name else None
+
+    def _describe(self, context: Context) -> None:
+        """Fill the template fields that only show something."""
+
+    def _name_of_mapped(self) -> str:
+        """Return what tells this task from the others that it was mapped with; empty for its number."""
+        return ""
+
 
 def expression_value(
     content: Any, environment: jinja2.Environment, airflow: Callable[[Any, jinja2.Environment], Any]

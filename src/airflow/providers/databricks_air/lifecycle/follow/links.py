@@ -20,14 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from airflow.providers.databricks_air.links.air import MLFLOW_EXPERIMENT_URL_KEY, MLFLOW_URL_KEY
-from airflow.providers.databricks_air.run.outcome.result import experiment_url, mlflow_url
+from airflow.providers.databricks_air.links.air import (
+    MLFLOW_EXPERIMENT_URL_KEY,
+    MLFLOW_URL_KEY,
+    RUN_PAGE_URL_KEY,
+)
+from airflow.providers.databricks_air.run.outcome.result import experiment_url, mlflow_url, page_url
 from airflow.providers.databricks_air.version_compat import write_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.calls import TaskOutput
+    from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["mlflow_links", "push_links"]
+__all__ = ["mlflow_links", "push_links", "run_links"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,20 @@ def mlflow_links(host: str, output: TaskOutput) -> dict[str, str]:
         MLFLOW_EXPERIMENT_URL_KEY: experiment_url(host, output.mlflow_experiment_id),
     }
     return {key: value for key, value in values.items() if value}
+
+
+def run_links(
+    host: str, run_id: int, run: Run | None = None, output: TaskOutput | None = None
+) -> dict[str, str]:
+    """Return the addresses of a run by XCom key, as far as they are known.
+
+    :param host: the workspace URL.
+    :param run_id: id of the run.
+    :param run: the run, once it was seen.
+    :param output: what its latest attempt says.
+    """
+    page = page_url(host, run) if run is not None else f"{host}/jobs/runs/{run_id}"
+    return {RUN_PAGE_URL_KEY: page, **(mlflow_links(host, output) if output is not None else {})}
 
 
 def push_links(ti: Any, host: str, output: TaskOutput) -> None:
