@@ -114,9 +114,10 @@ def ending_error(
         cause = kind_of_failure(run, findings.diagnosis)
         message = failure_message(run, url, findings)
         error = AirRunCancelledError if run.state.result == "CANCELED" else AirRunFailedError
-    if deserves_retry(cause, retry_on):
-        return error(message)
-    return AirRunFailedForGoodError(f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on")
+    if not deserves_retry(cause, retry_on):
+        error = AirRunFailedForGoodError
+        message = f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on"
+    return error(message, run_id=run.run_id, run_page_url=url)
 
 
 def timeout_error(timeout: timedelta | None, run_id: int | None, host: str) -> AirRunTimeoutError:
@@ -129,7 +130,9 @@ def timeout_error(timeout: timedelta | None, run_id: int | None, host: str) -> A
     message = f"The task's execution_timeout of {timeout} has passed"
     if run_id is None:
         return AirRunTimeoutError(f"{message} before there was a run")
-    return AirRunTimeoutError(f"{message}\nAI Runtime run {run_id}\nRun page: {host}/jobs/runs/{run_id}")
+    url = f"{host}/jobs/runs/{run_id}"
+    message = f"{message}\nAI Runtime run {run_id}\nRun page: {url}"
+    return AirRunTimeoutError(message, run_id=run_id, run_page_url=url)
 
 
 def parse_run_id(value: Any) -> int:
