@@ -133,7 +133,7 @@ def test_links_are_there_while_the_run_lasts(
     wanted = {"run_page_url", "mlflow_url", "mlflow_experiment_url"}
 
     def wait_and_let_go() -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         try:
             while not wanted <= set(seen) and time.monotonic() < end:
                 seen.update(xcoms(airflow_db))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["TypedTemplates", "expression_value", "map_name"]
+__all__ = ["LONGEST_NAME", "TypedTemplates", "expression_value", "map_name"]
 
 # Airflow 2 keeps 250 characters.
 LONGEST_NAME = 240
