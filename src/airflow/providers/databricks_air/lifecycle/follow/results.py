@@ -80,7 +80,7 @@ def task_error(error: Exception) -> Exception:
         return AirConfigError(str(error))
     if isinstance(error, AuthError):
         return AirServiceError(
-            f"The workspace refuses the connection's credentials: {error}. "
+            f"The workspace refuses the connection's credentials: {str(error).rstrip('.')}\n"
             "Check the token of the connection and what its owner may do"
         )
     if isinstance(error, AirError):
