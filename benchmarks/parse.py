@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 TASKS = 50
@@ -38,17 +39,19 @@ with DAG("measured", schedule=None, start_date=datetime(2026, 1, 1)):
     for number in range({tasks}):
         {task}
 """
-try:
-    from airflow.providers.standard.operators import empty as _empty
-except ImportError:
-    from airflow.operators import empty as _empty
+# Airflow 2 has it in its core.
+EMPTY = (
+    "airflow.providers.standard.operators.empty"
+    if find_spec("airflow.providers.standard")
+    else "airflow.operators.empty"
+)
 SIDES = {
     "AirRunOperator": (
         "from airflow.providers.databricks_air.operators.air import AirRunOperator",
         'AirRunOperator(task_id=f"train_{number}", config_path="train.yaml", deferrable=True)',
     ),
     "EmptyOperator": (
-        f"from {_empty.__name__} import EmptyOperator",
+        f"from {EMPTY} import EmptyOperator",
         'EmptyOperator(task_id=f"train_{number}")',
     ),
 }

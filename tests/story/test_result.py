@@ -67,13 +67,17 @@ def repository(tmp_path: Path) -> Path:
     return path
 
 
-def xcoms(airflow_db: Path, task_id: str = "train") -> dict[str, Any]:
-    """Return the XComs of the newest Dag run's task as they are now."""
+def newest_dag_run(airflow_db: Path) -> int:
+    """Return the number of the newest Dag run; 0 when there is none."""
     with sqlite3.connect(airflow_db, timeout=30) as connection:
-        rows = connection.execute(
-            "SELECT key, value FROM xcom WHERE task_id = ? AND dag_run_id = (SELECT max(id) FROM dag_run)",
-            (task_id,),
-        ).fetchall()
+        return int(connection.execute("SELECT coalesce(max(id), 0) FROM dag_run").fetchone()[0])
+
+
+def xcoms(airflow_db: Path, dag_run: int) -> dict[str, Any]:
+    """Return the XComs of a Dag run as they are now."""
+    with sqlite3.connect(airflow_db, timeout=30) as connection:
+        query = "SELECT key, value FROM xcom WHERE dag_run_id = ?"
+        rows = connection.execute(query, (dag_run,)).fetchall()
     return {key: value if isinstance(value, int) else json.loads(value) for key, value in rows}
 
 
@@ -104,7 +108,7 @@ def test_the_result_describes_the_run(
     )
     assert result["code_commit"] == head.stdout.strip()
     assert result["code_key"] in air.runs()[0]["body"]["tasks"][0]["ai_runtime_task"]["code_source_path"]
-    kept = {key for key in xcoms(airflow_db) if not key.startswith("_link")}
+    kept = {key for key in xcoms(airflow_db, newest_dag_run(airflow_db)) if not key.startswith("_link")}
     assert kept == {"return_value", "run_id", "run_page_url", "mlflow_url", "mlflow_experiment_url"}
 
 
@@ -114,7 +118,11 @@ def test_without_xcoms_only_the_links_are_left(
     """With ``do_xcom_push=False`` a task leaves no result and no run id; its links stay."""
     outcome = run_dag(TASK % (False, ", do_xcom_push=False"), train=QUICK)
     assert outcome.states["train"] == "success", outcome.text
-    assert set(xcoms(airflow_db)) == {"run_page_url", "mlflow_url", "mlflow_experiment_url"}
+    assert set(xcoms(airflow_db, newest_dag_run(airflow_db))) == {
+        "run_page_url",
+        "mlflow_url",
+        "mlflow_experiment_url",
+    }
 
 
 QUICK = """
@@ -130,13 +138,14 @@ def test_links_are_there_while_the_run_lasts(
 ) -> None:
     """The links to run, MLflow run and experiment are there before the run ends, also when it then fails."""
     seen: dict[str, Any] = {}
+    before = newest_dag_run(airflow_db)
     wanted = {"run_page_url", "mlflow_url", "mlflow_experiment_url"}
 
     def wait_and_let_go() -> None:
         end = time.monotonic() + 200
         try:
             while not wanted <= set(seen) and time.monotonic() < end:
-                seen.update(xcoms(airflow_db))
+                seen.update(xcoms(airflow_db, before + 1))
                 time.sleep(0.2)
             seen["alive"] = air.runs_alive
         finally:
@@ -153,4 +162,4 @@ def test_links_are_there_while_the_run_lasts(
     assert seen["alive"] == [run["run_id"]]
     assert str(run["run_id"]) in seen["run_page_url"]
     assert seen["mlflow_url"].startswith(seen["mlflow_experiment_url"] + "/runs/")
-    assert wanted <= set(xcoms(airflow_db))
+    assert wanted <= set(xcoms(airflow_db, before + 1))
