@@ -41,7 +41,7 @@ PRINTED = {
     "example_air_sweep.py": ["has loss 0.", "/jobs/runs/"],
     "example_air_taskflow.py": ["epoch 4: y = ", "'rate': 0.1"],
     "example_air_callback.py": ["train: ", "out of memory", "See http://127.0.0.1"],
-    "example_air_sensor.py": ["has ended already"],
+    "example_air_sensor.py": ["asked for its end"],
 }
 
 

@@ -46,7 +46,9 @@ with DAG(
     @task
     def use(**context: Any) -> None:
         """Print what the training told."""
-        for events in context["triggering_asset_events"].values():
+        # Airflow 2 calls assets datasets.
+        told = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
+        for events in told.values():
             for event in events:
                 print(event.extra)
 
