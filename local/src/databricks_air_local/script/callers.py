@@ -33,21 +33,21 @@ def kill_caller(http: web.Request) -> bool:
 
     :return: whether it was found.
     """
-    peer = http.transport.get_extra_info("peername") if http.transport else None
-    pid = _owner(_inode(peer[1])) if peer else 0
+    ends = [http.transport.get_extra_info(name) for name in ("peername", "sockname")] if http.transport else []
+    pid = _owner(_inode([end[1] for end in ends])) if all(ends) else 0
     if pid in {0, os.getpid()}:
         return False
     os.kill(pid, signal.SIGKILL)
     return True
 
 
-def _inode(port: int) -> str:
-    """Return the number of the socket whose own port this is; empty when there is none."""
+def _inode(ports: list[int]) -> str:
+    """Return the number of the socket with these ports, its own first; empty when there is none."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in Path("/proc/net", table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if int(fields[1].rpartition(":")[2], 16) == port:
+                if [int(address.rpartition(":")[2], 16) for address in fields[1:3]] == ports:
                     return fields[_INODE]
     return ""
 
