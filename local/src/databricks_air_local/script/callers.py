@@ -33,7 +33,9 @@ def kill_caller(http: web.Request) -> bool:
 
     :return: whether it was found.
     """
-    ends = [http.transport.get_extra_info(name) for name in ("peername", "sockname")] if http.transport else []
+    ends = (
+        [http.transport.get_extra_info(name) for name in ("peername", "sockname")] if http.transport else []
+    )
     pid = _owner(_inode([end[1] for end in ends])) if all(ends) else 0
     if pid in {0, os.getpid()}:
         return False
