@@ -21,8 +21,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis, Weight
-from airflow.providers.databricks_air.run.outcome.tracebacks import Chain, Raised
+from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind, Diagnosis, Weight
+from airflow.providers.databricks_air.run.outcome.causes.tracebacks import Chain, Raised
 
 __all__ = ["HINTS", "diagnosis_of"]
 

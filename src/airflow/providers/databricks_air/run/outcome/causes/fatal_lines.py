@@ -23,9 +23,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis, Weight
-from airflow.providers.databricks_air.run.outcome.known_errors import HINTS
-from airflow.providers.databricks_air.run.outcome.tracebacks import LONGEST_FACT, PlainLine
+from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind, Diagnosis, Weight
+from airflow.providers.databricks_air.run.outcome.causes.known_errors import HINTS
+from airflow.providers.databricks_air.run.outcome.causes.tracebacks import LONGEST_FACT, PlainLine
 
 __all__ = ["fatal_lines"]
 
