@@ -106,6 +106,7 @@ class AirRunTrigger(BaseTrigger):
         """Follow the run; nothing that happens to the network ends it."""
         try:
             ended = await self._follow()
+            await self._task_log.await_worker()
         except asyncio.CancelledError:
             self._task_log.hand_over()
             if getattr(self, "task_instance", None) is None:
