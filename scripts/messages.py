@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from airflow.providers.databricks_air.run.outcome.known_errors import HINTS
+from airflow.providers.databricks_air.run.outcome.causes.fatal_lines import FATAL_LINES
+from airflow.providers.databricks_air.run.outcome.causes.known_errors import HINTS, KNOWN_ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src/airflow/providers/databricks_air"
@@ -37,13 +38,14 @@ Find out what a message means
 =============================
 
 Every message says what is wrong, where, and what to do. This page lists them by what was being done, so that a search
-finds the line that you see; ``…`` stands for a name, a value or a place. A message that has no words here was said by the
+finds the line that you see; ``…`` stands for a name, a value or a place. A message that is not here was said by the
 workspace, by git or by Airflow, and is passed on as it is.
 
 A run failed
 ------------
 
-The first line of the task's error is the fact. Where its cause is recognised, one of these stands below it:
+The first line of the task's error is the fact. Where its cause is recognised, one of these stands below it; in brackets
+is the cause as ``retry_on`` names it (:doc:`logs`):
 
 """
 
@@ -153,7 +155,7 @@ def _texts(node: ast.expr, known: dict[str, list[ast.expr]]) -> list[str]:
 def page() -> str:
     """Return the text of the page."""
     licence = (ROOT / "docs/configuration.rst").read_text(encoding="utf-8").partition("\n\nRun config")[0]
-    lines = [f"- {_literal(hint)} (``{kind}``)" for hint, kind in sorted(_hints())]
+    lines = [f"- {_literal(hint)} ({', '.join(sorted(kinds))})" for hint, kinds in sorted(_hints().items())]
     found = messages()
     for _, room in ROOMS:
         here = sorted({(message.text, message.remedy) for message in found if message.room == room})
@@ -163,9 +165,13 @@ def page() -> str:
     return f"{licence}\n\n{HEAD}" + "\n".join(lines) + "\n"
 
 
-def _hints() -> set[tuple[str, str]]:
-    """Return what is said below a recognised cause, with its name in ``retry_on``."""
-    return {(HINTS[row.name], row.kind.value) for row in (*KNOWN, *ROWS)}
+def _hints() -> dict[str, set[str]]:
+    """Return what is said below a recognised cause, with the names in ``retry_on`` that it may have."""
+    found: dict[str, set[str]] = {}
+    for name, *_, kind, _weight in (*FATAL_LINES, *KNOWN_ERRORS):
+        if name in HINTS:
+            found.setdefault(HINTS[name], set()).add(f"``{kind.value}``")
+    return found
 
 
 def _below(remedy: str) -> str:
@@ -177,16 +183,20 @@ def _literal(text: str) -> str:
     return re.sub(r"([*`|_])", r"\\\1", plain)
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text(encoding="utf-8") != page():
-            print(f"{TARGET.name} is not what the sources say: run python scripts/messages.py")
-            return 1
+def main(arguments: list[str]) -> int:
+    """Write the page, or with ``--check`` say whether it is current.
+
+    :param arguments: of the command line.
+    """
+    text = page()
+    if "--check" not in arguments:
+        TARGET.write_text(text, encoding="utf-8")
         return 0
-    TARGET.write_text(page(), encoding="utf-8")
-    return 0
+    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{TARGET.relative_to(ROOT)} is not current: run python scripts/messages.py")
+    return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
