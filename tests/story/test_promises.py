@@ -101,6 +101,7 @@ os._exit(1)
 def answer(channel: socket.socket, state: str) -> None:
     """Answer as the supervisor of a task does: first what the dead process has waited for, then each question."""
     import msgspec
+    from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import comms
 
     file = channel.makefile("rb")
@@ -111,7 +112,7 @@ def answer(channel: socket.socket, state: str) -> None:
             id=request[0], body=comms.TaskStatesResult(task_states={"r": {"t": state}}).model_dump()
         )
         if request[1]["type"] == "GetDagRun":
-            gone = comms.ErrorResponse(error=comms.ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+            gone = comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
             frame = comms._ResponseFrame(id=request[0], error=gone.model_dump())
         channel.sendall(frame.as_bytes())
 
