@@ -32,8 +32,12 @@ from airflow.providers.databricks_air.exceptions import (
     AirServiceError,
 )
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, deserves_retry, parse_retry_on
-from airflow.providers.databricks_air.run.outcome.diagnosis import kind_of_failure
+from airflow.providers.databricks_air.run.outcome.causes.cause import (
+    CauseKind,
+    deserves_retry,
+    parse_retry_on,
+)
+from airflow.providers.databricks_air.run.outcome.causes.diagnosis import kind_of_failure
 from airflow.providers.databricks_air.run.outcome.failure import NOTHING_FOUND, Findings, failure_message
 from airflow.providers.databricks_air.run.outcome.result import mlflow_url, page_url, run_result
 
