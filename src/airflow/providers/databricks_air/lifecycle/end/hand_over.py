@@ -34,7 +34,7 @@ __all__ = ["HAND_OVER_SECONDS", "HandOver"]
 
 HAND_OVER_SECONDS = 12.0
 """How long a process waits for its trigger. Airflow ends one that stays 20 s (``task_success_overtime``)."""
-PAUSE = 0.5
+PAUSE = 0.3
 
 
 @dataclass(frozen=True)
