@@ -27,6 +27,7 @@ import pytest
 from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch, send_files
 from airflow.providers.databricks_air.lifecycle.end.cancel import go_on_alone
 from airflow.providers.databricks_air.run import load_run_config
@@ -64,6 +65,18 @@ def test_a_cancel_outlasts_an_outage(air: LocalAirRuntime, client: SyncClient) -
     go_on_alone(client.credentials, run_id=run_id)
     until(lambda: run_id not in air.runs_alive)
     assert len(air.requests(path="*/runs/cancel")) == 4
+
+
+def test_a_cancel_outlasts_an_outage_of_who_gives_out_tokens(
+    air: LocalAirRuntime, client: SyncClient
+) -> None:
+    """Where no token can be had in the moment of the promise, the process gets one by itself later."""
+    run_id = launch(client, CONFIG, token="tokens")
+    air.add_fault("*/oidc/v1/token", then="reset", times=-1)
+    fields = {"host": air.url, "client_id": "app", "client_secret": air.token, "auth_type": "oauth-m2m"}
+    go_on_alone(SdkCredentials(fields), run_id=run_id)
+    air.clear_faults()
+    until(lambda: run_id not in air.runs_alive)
 
 
 def test_a_submission_whose_answer_nobody_heard_is_found_by_its_token(
