@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.outcome.states import Run, parse_run
 
-__all__ = ["RunFields", "Sweep", "is_training", "iso_time", "whole_seconds"]
+__all__ = ["RunFields", "Sweep", "accelerator_seconds", "is_training", "iso_time", "whole_seconds"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,21 @@ def whole_seconds(start: int, end: int, now: int) -> int | None:
     :param now: epoch milliseconds.
     """
     return round(((end or now) - start) / 1000) if start > 0 else None
+
+
+def accelerator_seconds(fields: RunFields, now: int) -> float:
+    """Return the time of all accelerators of a run over all its attempts.
+
+    :param fields: the run.
+    :param now: epoch milliseconds, the end of what still runs.
+    """
+    run = fields.run
+    ends = [
+        (attempt.start_time, attempt.end_time or run.end_time or now)
+        for attempt in run.attempts
+        if attempt.start_time and not attempt.state.is_waiting
+    ]
+    return fields.num_accelerators * sum(max(0, end - start) for start, end in ends) / 1000
 
 
 def _training_task(task: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -38,11 +38,22 @@ from airflow.providers.databricks_air.version_compat import (
     xcom_of_database,
 )
 
-__all__ = ["DatabaseView", "Orphan", "TaskView", "WorkerView", "end_orphans", "find_orphans"]
+__all__ = [
+    "NAMES",
+    "YOUNG",
+    "DatabaseView",
+    "Orphan",
+    "TaskView",
+    "WorkerView",
+    "end_orphans",
+    "find_orphans",
+    "why_unfollowed",
+]
 
-# A task that has just submitted has not said so yet.
 YOUNG = 120.0
+"""Seconds in which a task that has just submitted may not have said so yet."""
 NAMES = ("dag_id", "run_id", "task_id", "map_index")
+"""What a note says of the task instance that asked for its run."""
 
 
 class TaskView(Protocol):
@@ -123,7 +134,7 @@ def find_orphans(
         note = read_note(client, run)
         if note is None or note.get("airflow") != here or any(name not in note for name in NAMES):
             continue
-        if why := _unfollowed(run, note, view):
+        if why := why_unfollowed(run.run_id, note, view):
             yield Orphan(run, note, why)
 
 
@@ -138,8 +149,13 @@ def end_orphans(client: SyncClient, orphans: list[Orphan]) -> None:
         client.perform(cancel_run(orphan.run.run_id))
 
 
-def _unfollowed(run: LiveRun, note: Mapping[str, Any], view: TaskView) -> str:
-    """Return why nobody follows a run; empty when somebody does, or nobody knows."""
+def why_unfollowed(run_id: int, note: Mapping[str, Any], view: TaskView) -> str:
+    """Return why nobody follows a run; empty when somebody does, or nobody knows.
+
+    :param run_id: id of the run.
+    :param note: who asked for it.
+    :param view: shows task instances.
+    """
     if note.get("on_kill") == "detach" or note.get("waits") is False:
         return ""
     ti = SimpleNamespace(**{name: note[name] for name in NAMES})
@@ -151,6 +167,6 @@ def _unfollowed(run: LiveRun, note: Mapping[str, Any], view: TaskView) -> str:
     if seen.state is None:
         return "" if note.get("on_clear") == "adopt" else "the task was cleared"
     followed = view.xcom(ti, RUN_ID_KEY)
-    if followed is not None and int(followed) != run.run_id:
+    if followed is not None and int(followed) != run_id:
         return f"the task follows run {followed}"
     return ""
