@@ -123,9 +123,11 @@ def test_airflow_shows_the_sweep_its_links_and_its_log(site: Site, page: Page, t
 
     site.open(page, "finetune")
     page.get_by_text(LINES[-1]).first.wait_for()
-    link = page.get_by_role("link", name="AI Runtime run")
-    assert (link.first.get_attribute("href") or "").startswith(f"{site.air.url}/jobs/runs/")
     keep_picture(page, tmp_path, "airflow-log")
+
+    site.open(page, "finetune", "/details")
+    assert (_link(page) or "").startswith(f"{site.air.url}/jobs/runs/")
+    keep_picture(page, tmp_path, "airflow-links")
 
     site.open(page, "finetune", "/rendered_templates")
     page.get_by_text("experiment_name").first.wait_for()
@@ -151,7 +153,7 @@ def test_our_page_on_a_task(site: Site, page: Page, tmp_path: Path) -> None:
     assert shown.locator("details").count() == 2
     keep_picture(page, tmp_path, "page-running")
     with page.expect_popup() as opened:
-        shown.get_by_role("link", name="Run ").click()
+        shown.get_by_role("link", name="Run 1").click()
     assert opened.value.url.startswith(site.air.url)
 
     site.open(page, "distill", "/plugin/ai-runtime")
@@ -180,22 +182,31 @@ def test_our_page_over_the_fleet(site: Site, page: Page, tmp_path: Path) -> None
 
 
 @newest
-def test_our_page_on_a_phone_at_night(site: Site, page: Page, tmp_path: Path) -> None:
-    """Nothing is wider than a phone, the colours are those that Airflow has, and the page renews itself."""
+def test_our_page_has_the_colours_of_airflow(site: Site, page: Page, tmp_path: Path) -> None:
+    """In Airflow's dark mode the tab is dark, too."""
+    sign_in(page, site.airflow.url)
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    site.open(page, "distill", "/plugin/ai-runtime")
+    shown = site.frame(page)
+    shown.locator("pre.bad").wait_for()
+    assert shown.locator("html").get_attribute("data-theme") == "dark"
+    keep_picture(page, tmp_path, "page-dark")
+
+
+@newest
+def test_our_page_on_a_phone(site: Site, page: Page, tmp_path: Path) -> None:
+    """Nothing is wider than a phone, and the page renews itself until its run has ended."""
     sign_in(page, site.airflow.url)
     page.set_viewport_size({"width": 390, "height": 844})
-    page.evaluate("localStorage.setItem('theme', 'dark')")
-    site.open(page, "finetune", "/plugin/ai-runtime")
-    shown = site.frame(page)
-    shown.get_by_text("RUNNING").first.wait_for()
-    assert shown.locator("html").get_attribute("data-theme") == "dark"
-    body = shown.locator("body")
-    assert body.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site.airflow.url}/databricks-air/dags/training/task?run_id=first&task_id=finetune")
+    page.get_by_text("RUNNING").first.wait_for()
+    assert page.evaluate("document.body.scrollWidth") <= 390
     keep_picture(page, tmp_path, "page-phone")
-
     (run_id,) = [run["run_id"] for run in site.air.runs() if run["run_name"] == "finetune"]
     site.air.release(run_id)
-    shown.get_by_text("SUCCESS").first.wait_for()
+    page.get_by_text("SUCCESS").first.wait_for(timeout=180_000)
+    page.locator("main:not([data-alive])").wait_for()
 
 
 @oldest
@@ -210,10 +221,15 @@ def test_airflow_2_shows_links_log_and_result(site: Site, page: Page, tmp_path: 
     page.get_by_text(LINES[-1]).first.wait_for()
     keep_picture(page, tmp_path, "airflow-2-log")
     page.goto(f"{grid}&tab=details")
-    link = page.get_by_role("link", name="AI Runtime run")
-    link.first.wait_for()
-    assert (link.first.get_attribute("href") or "").startswith(f"{site.air.url}/jobs/runs/")
+    assert (_link(page) or "").startswith(f"{site.air.url}/jobs/runs/")
     keep_picture(page, tmp_path, "airflow-2-links")
     page.goto(f"{site.airflow.url}/dags/training/grid?dag_run_id=first&task_id=sweep&map_index=0&tab=xcom")
     page.get_by_text("return_value").first.wait_for()
     keep_picture(page, tmp_path, "airflow-2-xcom")
+
+
+def _link(page: Page) -> str | None:
+    """Return where Airflow's link to the run leads."""
+    link = page.locator("a", has_text="AI Runtime run").first
+    link.wait_for()
+    return link.get_attribute("href")

@@ -66,6 +66,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Databricks AI Runtime",
                 "python-modules": [
                     "airflow.providers.databricks_air.triggers.air",
+                    "airflow.providers.databricks_air.triggers.finished",
                 ],
             },
         ],

@@ -160,13 +160,9 @@ def accelerator_seconds(fields: RunFields, now: int) -> float:
     :param fields: the run.
     :param now: epoch milliseconds, the end of what still runs.
     """
-    run = fields.run
-    ends = [
-        (attempt.start_time, attempt.end_time or run.end_time or now)
-        for attempt in run.attempts
-        if attempt.start_time and not attempt.state.is_waiting
-    ]
-    return fields.num_accelerators * sum(max(0, end - start) for start, end in ends) / 1000
+    begun = [item for item in fields.run.attempts if item.start_time and not item.state.is_waiting]
+    spent = (max(0, now - item.start_time) / 1000 if item.seconds is None else item.seconds for item in begun)
+    return fields.num_accelerators * sum(spent)
 
 
 def _training_task(task: Mapping[str, Any]) -> Mapping[str, Any]:

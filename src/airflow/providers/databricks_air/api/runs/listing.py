@@ -35,7 +35,7 @@ from airflow.providers.databricks_air.api.runs.fields import RunFields, is_train
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
 
-__all__ = ["SCAN_LIMIT", "Listing", "RunFilter", "list_runs", "live_runs"]
+__all__ = ["SCAN_LIMIT", "Listing", "RunFilter", "list_runs", "live_runs", "started_since"]
 
 SCAN_LIMIT = 2000
 """How many runs of a workspace a listing looks through at most: the service cannot list those of one user."""
@@ -130,6 +130,19 @@ async def live_runs(client: AsyncClient, most: int) -> AsyncIterator[RunFields]:
         if not left:
             return
         left -= 1
+        yield fields
+
+
+async def started_since(client: AsyncClient, since: int) -> AsyncIterator[RunFields]:
+    """Yield everybody's runs that have started since a moment, ended ones too, newest first.
+
+    :param client: the workspace.
+    :param since: epoch milliseconds.
+    :raises ApiError: when the workspace does not tell.
+    """
+    async for fields in _Scan(client, active_only=False).runs():
+        if 0 < fields.run.start_time < since:
+            return
         yield fields
 
 
