@@ -21,6 +21,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings, TaskKey, wait_for
 from tests.story.browser import keep_picture, page, sign_in
@@ -34,6 +38,7 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster"), pytest.mark.
 newest = pytest.mark.skipif(not AIRFLOW_3, reason="the pages of Airflow 3")
 oldest = pytest.mark.skipif(AIRFLOW_3, reason="the pages of Airflow 2")
 
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/watched.py"
 DAG = """
 from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.databricks_air.operators.air import AirRunOperator
@@ -105,6 +110,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         env = {"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT": air.connection_uri}
         with AirflowCluster(Settings(folder / "airflow", parallelism=4, env=env)) as airflow:
             airflow.add_dag("training", DAG)
+            if AIRFLOW_3:
+                airflow.add_dag("evaluate", EXAMPLE.read_text())
+                airflow.client.wait_dag("evaluate")
             airflow.client.wait_dag("training")
             airflow.client.trigger("training", "first")
             airflow.client.wait_task(TaskKey("training", "first", "distill"), {"failed"}, timeout=400)
@@ -207,6 +215,25 @@ def test_our_page_on_a_phone(site: Site, page: Page, tmp_path: Path) -> None:
     site.air.release(run_id)
     page.get_by_text("SUCCESS").first.wait_for(timeout=180_000)
     page.locator("main:not([data-alive])").wait_for()
+
+
+@newest
+def test_somebodys_run_feeds_an_asset(site: Site) -> None:
+    """The Dag of the documentation runs when a run that nobody of Airflow has started succeeds."""
+    site.air.on("nightly-*").succeeds(metrics={"loss": 0.5})
+    config = load_run_config(
+        "experiment_name: nightly-7b\nmax_retries: 0\ncommand: train\n"
+        "compute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\n"
+    )
+    client = SyncClient(TokenCredentials(site.air.url, site.air.token))
+    run_id = launch(client, config, token="somebody")
+    client.close()
+    runs = wait_for(lambda: site.airflow.client.runs("evaluate"), "a run of the Dag", timeout=300)
+    key = TaskKey("evaluate", runs[0], "evaluate")
+    assert site.airflow.client.wait_task(key, {"success", "failed"}).state == "success"
+    output = next(run for run in site.air.runs() if run["run_id"] == run_id)
+    assert output["state"]["result_state"] == "SUCCESS"
+    site.airflow.client.pause("evaluate")
 
 
 @oldest
