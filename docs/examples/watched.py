@@ -11,7 +11,8 @@ with DAG("evaluate", schedule=[model]):
 
     @task
     def evaluate(triggering_asset_events=None):
+        """Evaluate the models of these runs."""
         for event in triggering_asset_events[model]:
-            print(event.extra["payload"]["mlflow_run_id"])
+            print(event.extra["payload"]["mlflow_run_id"])  # noqa: T201 - into the task's log
 
     evaluate()
