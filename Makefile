@@ -121,7 +121,7 @@ check-imports: .venv/newest/.done
 	@$(BIN)/lint-imports --cache-dir .cache/import-linter >.cache/import-linter.log || { cat .cache/import-linter.log; exit 1; }
 
 check-types: .venv/newest/.done
-	@$(BIN)/mypy --no-error-summary src local/src scripts
+	@$(BIN)/mypy --no-error-summary src local scripts tests benchmarks
 
 check-docs: .venv/newest/.done
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d .cache/doctrees docs docs/_build

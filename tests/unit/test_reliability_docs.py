@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.story.chaos.acts import ACTS
-from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE
+from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE, Cause
 from tests.story.chaos.disturbances import DISTURBANCES
 from tests.story.chaos.publish import DOCS, RECORDS, keep, trials, what_happens
 from tests.story.chaos.records import ROOT
@@ -36,7 +36,7 @@ def test_the_documentation_is_made_from_the_rows() -> None:
 
 
 @pytest.mark.parametrize("row", CAUSES, ids=lambda row: row.key)
-def test_every_row_is_whole(row) -> None:
+def test_every_row_is_whole(row: Cause) -> None:
     """A row is tried by something, stands in a group, and every cell of it says something."""
     assert (row.key in DISTURBANCES) if row.shared else (row.key in ACTS)
     assert row.group in GROUPS

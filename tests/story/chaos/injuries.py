@@ -18,6 +18,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 
@@ -129,7 +130,7 @@ def _at_resume(trial: Trial, act: Callable[[Trial], None]) -> None:
     trial.verify(trial.slot.is_held(held), "the answer was given before the act was accepted")
 
 
-def hold_result(trial: Trial, seconds: float | None) -> object:
+def hold_result(trial: Trial, seconds: float | None) -> Any:
     """Let the run end and hold the request with which the task asks for its final metrics.
 
     :param seconds: None for ever.
