@@ -86,7 +86,13 @@ async def test_runs_of_others_are_told_of_when_they_succeed(air: LocalAirRuntime
     trigger = AirRunFinished("nightly-*", polling_interval=PAUSE)
     waiting = asyncio.create_task(told(trigger, 2))
     names = ("nightly-a", "nightly-b", "weekly", "nightly-c", "nightly-d")
-    owners = ({}, {}, {}, {"airflow": airflow_instance()}, {"airflow": "https://another.example.com"})
+    owners: tuple[dict[str, str], ...] = (
+        {},
+        {},
+        {},
+        {"airflow": airflow_instance()},
+        {"airflow": "https://another.example.com"},
+    )
     runs = [await asyncio.to_thread(start, name, **owner) for name, owner in zip(names, owners, strict=True)]
     await cancel(air, runs[0])
     for run in runs[1:]:
