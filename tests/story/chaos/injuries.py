@@ -162,10 +162,13 @@ _MOMENTS: dict[str, Callable[[Trial, Callable[[Trial], None]], None]] = {
 
 
 @contextlib.contextmanager
-def outage(trial: Trial, seconds: float) -> Iterator[None]:
-    """Reset every connection to the workspace for a while; the block takes place in it."""
+def outage(trial: Trial, seconds: float, path: str = "*") -> Iterator[None]:
+    """Reset every connection to the workspace for a while; the block takes place in it.
+
+    :param path: only of the requests to it.
+    """
     before = trial.slot.last_number
-    trial.slot.air.add_fault("*", then="reset", times=-1)
+    trial.slot.air.add_fault(path, then="reset", times=-1)
     end = time.monotonic() + seconds
     try:
         yield

@@ -48,7 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime
         **{f"Team B{number:04}": f"b{number}" for number in range(1200)},
         "Team last": "last",
     }
-    with LocalAirRuntime(tmp_path_factory.mktemp("air"), policies=policies) as runtime:
+    with LocalAirRuntime(
+        tmp_path_factory.mktemp("air"), policies=policies, volumes=["main.default.code"]
+    ) as runtime:
         runtime.on("*").succeeds()
         yield runtime
 

@@ -24,8 +24,7 @@ import pytest
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.engine import node
 from databricks_air_local.engine.node import KILLED, MARK, NodeProcess, NodeSpec
-from test_death import _alive, _until
-from wire import Client
+from wire import Client, is_alive, until
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def test_runs_and_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         pid = int(client.logs(endless)[0])
 
     assert (run["state"]["result_state"], lines) == ("SUCCESS", ["done"])
-    assert _until(lambda: not _alive(pid))
+    assert until(lambda: not is_alive(pid))
     assert [record.message.partition(":")[0] for record in caplog.records if "/proc" in record.message] == [
         "This system has no /proc"
     ]
@@ -69,7 +68,7 @@ def test_a_process_of_an_earlier_server(tmp_path: Path) -> None:
     assert found.poll() is None
     assert other.poll() == KILLED
     found.kill()
-    assert _until(lambda: started.poll() is not None)
+    assert until(lambda: started.poll() is not None)
     assert found.poll() == KILLED
     for process in (started, found, other):
         process.close()

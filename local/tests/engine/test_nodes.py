@@ -119,9 +119,9 @@ def test_a_real_mlflow_client(tmp_path: Path) -> None:
     variants: list[tuple[str, dict[str, str]]] = [
         (command, {}),
         (f"export MLFLOW_TRACKING_URI=databricks\n{command}", {}),
-        (command, {"mlflow_artifact_location": "dbfs:/Volumes/main/default/kept"}),
+        (command, {"mlflow_artifact_location": "dbfs:/Volumes/main/default/data/kept"}),
     ]
-    with LocalAirRuntime(tmp_path, install_dependencies=True) as air:
+    with LocalAirRuntime(tmp_path, install_dependencies=True, volumes=["main.default.data"]) as air:
         client = Client(air)
         for number, (script, extra) in enumerate(variants):
             directory = {"mlflow_experiment_directory": f"/Workspace/Shared/{number}"}

@@ -186,7 +186,7 @@ def test_a_red_run_says_why_at_its_top(client: Client) -> None:
     page = _page(client, f"/jobs/runs/{run_id}")
 
     top = page.partition("<h2>Attempts")[0]
-    assert "The last lines of node 1" in top
+    assert "Exit code 3: the last lines of node 1" in top
     assert "ERROR: Script failed with exit code 3" in top
     assert "line 30 of 1" in top
     assert "line 5 of 1" not in top
@@ -256,3 +256,58 @@ def test_a_spike_stays_in_a_plot(client: Client) -> None:
 
     assert ",12.0" in drawn  # the top of the plot
     assert drawn.count(",") < 3000
+
+
+def test_the_whole_log_can_be_searched(client: Client) -> None:
+    """Lines of anywhere in a log are found by a part of them, whatever the case, each with its number."""
+    run_id = client.submit("seq 5000; echo 'Loss: <nan>'; seq 3")
+    client.wait(run_id)
+
+    page = _page(client, f"/jobs/runs/{run_id}/logs/0/0?search=loss")
+
+    assert "1 line of 5,004" in page
+    assert "5,001</span>  Loss: &lt;nan&gt;" in page
+    assert "1,000 shown" in _page(client, f"/jobs/runs/{run_id}/logs/0/0?search=")
+    missing = client.send("GET", f"/jobs/runs/{run_id}/logs/0/7?search=x", Authorization=_password(client))
+    assert missing.status == 404
+
+
+def test_metrics_of_every_attempt(client: Client) -> None:
+    """Each attempt has its plots, and all can have decades."""
+    client.air.on("demo").fails(metrics={"loss": [8.0, 4.0]}).succeeds(
+        metrics={"loss": [1000.0, 1.0], "end": 3}
+    )
+    run = client.wait(client.submit(max_retries=1))
+
+    linear = _page(client, f"/jobs/runs/{run['run_id']}")
+    decades = _page(client, f"/jobs/runs/{run['run_id']}?scale=log")
+
+    assert "Metrics of attempt 2" in linear
+    assert linear.count("<polyline") == 2
+    assert ">500<" in linear
+    assert ">500<" not in decades
+    assert ">100<" in decades
+
+
+def test_the_page_of_a_tests_author(client: Client) -> None:
+    """Requests, faults, behaviours, runs that wait and the clock stand on one page; a button releases a run."""
+    air = client.air
+    air.add_fault("*/jobs/runs/cancel", status=429, skip=1, times=2)
+    air.on("demo").waits().succeeds()
+    run_id = client.submit()
+    client.wait(run_id, lambda _: f"value='{run_id}'" in _page(client, "/script"))
+
+    page = _page(client, "/script")
+
+    assert "Real clock" in page
+    assert "main.default.data" in page
+    assert "status 429" in page
+    assert "POST /api/2.2/jobs/runs/submit" in page
+    assert "0 of 2" in page
+    assert "/jobs/runs/submit" not in _page(client, "/script?path=*/scim/*")
+    assert client.air.token not in page
+    key = page.partition("name=key value='")[2].partition("'")[0]
+    for form, status in ((f"key=wrong&run_id={run_id}", 403), (f"key={key}&run_id={run_id}", 303)):
+        answer = client.send("POST", "/script/release", form, Authorization=_password(client))
+        assert answer.status == status
+    assert client.wait(run_id)["state"]["result_state"] == "SUCCESS"

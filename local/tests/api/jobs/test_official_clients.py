@@ -25,8 +25,9 @@ IMAGES = "/api/2.0/ai-compute-manager/images"
 VALIDATE = "/api/2.0/ai-training/config:validate"
 
 
-def test_a_registered_image_is_answered_bare(client: Client) -> None:
+def test_a_registered_image_is_answered_bare(air: LocalAirRuntime, client: Client) -> None:
     """Clients wait for the state of what ``:get`` answers, not of something inside it."""
+    air.declare(images=["me/app:1"])
     client.send("POST", IMAGES, {"docker_image_url": "me/app:1"})
 
     found = client.get(f"{IMAGES}:get", docker_image_url="me/app:1").json

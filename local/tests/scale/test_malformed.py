@@ -10,7 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Many runs at once, and requests that nobody should send."""
+"""Requests that nobody should send."""
 
 from __future__ import annotations
 
@@ -18,152 +18,16 @@ import asyncio
 import copy
 import json
 import logging
-import os
 import random
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import psutil
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from databricks_air_local.remote import AirControl
-from wire import HOME, Client, ServerProcess
+from wire import HOME, Client, KeepAlive
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-
-
-class Wire:
-    """One keep-alive connection that sends whatever it is told."""
-
-    def __init__(self, air: AirControl) -> None:
-        self._address = air.url.removeprefix("http://").split(":")
-        self._token = air.token
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def send(self, method: str, target: str, body: bytes = b"") -> int:
-        """Send a request and return the status of the answer; 0 when the connection was closed instead."""
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self._address[0], int(self._address[1]))
-        reader, writer = self._streams
-        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        try:
-            writer.write(head.encode("latin-1", "replace") + body)
-            return await self._answer(reader, method)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.close()
-            return 0
-
-    async def _answer(self, reader: asyncio.StreamReader, method: str) -> int:
-        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        status = int(text.split(" ", 2)[1])
-        length = text.partition("content-length: ")[2].partition("\r\n")[0]
-        if method != "HEAD" and length:
-            await reader.readexactly(int(length))
-        if "connection: close" in text:
-            self.close()
-        return status
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
-
-async def _submit_many(air: AirControl, bodies: list[bytes], connections: int) -> list[float]:
-    times: list[float] = []
-    waiting = iter(bodies)
-
-    async def work() -> None:
-        wire = Wire(air)
-        for body in waiting:
-            started = time.perf_counter()
-            assert await wire.send("POST", "/api/2.2/jobs/runs/submit", body) == 200
-            times.append(time.perf_counter() - started)
-        wire.close()
-
-    await asyncio.gather(*(work() for _ in range(connections)))
-    return times
-
-
-def _on_processor(pid: int) -> tuple[int, int]:
-    """Return the nanoseconds that the threads of a process had a processor, and that they waited for one."""
-    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return sum(int(ran) for ran, _, _ in found), sum(int(waited) for _, waited, _ in found)
-
-
-def _is_busy() -> bool:
-    """Say whether others use the machine: more of them want a processor than there are."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
-
-
-class Round(NamedTuple):
-    """How quickly 200 submits were answered.
-
-    :param fair: 99th percentile (milliseconds) without the part in which others had the server's processor.
-    :param p99: 99th percentile as the client saw it, milliseconds.
-    :param p50: the median, milliseconds.
-    :param spent: processor time of the server for each submit, milliseconds.
-    :param took: seconds until all 200 runs had ended.
-    """
-
-    fair: float
-    p99: float
-    p50: float
-    spent: float
-    took: float
-
-
-def _submit_short_runs(server: ServerProcess, body: bytes) -> Round:
-    busy, before, started = _is_busy(), _on_processor(server.process.pid), time.monotonic()
-    times = sorted(asyncio.run(_submit_many(server.air, [body] * 200, 20)))
-    after = _on_processor(server.process.pid)
-    ran, waited = after[0] - before[0], after[1] - before[1]
-    deadline = time.monotonic() + 300
-    while len(server.air.runs_alive) > 2000 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    p50, p99 = (times[int(len(times) * part) - 1] * 1000 for part in (0.5, 0.99))
-    share = ran / (ran + waited) if busy else 1.0
-    return Round(p99 * share, p99, p50, ran / 200e6, time.monotonic() - started)
-
-
-def test_many_runs(tmp_path: Path, servers: list[ServerProcess], capsys: pytest.CaptureFixture[str]) -> None:
-    """200 short runs among 2,000 that wait: submits stay quick and nothing is left behind."""
-    server = ServerProcess(tmp_path)
-    servers.append(server)
-    air, client, process = server.air, server.client, psutil.Process(server.process.pid)
-    before = (process.num_fds(), process.num_threads(), len(process.children(recursive=True)))
-    air.on("idle").waits()
-    for name in ("idle", "short"):
-        client.put_file(f"{HOME}/{name}/command.sh", "sleep 1; echo done")
-    idle = json.dumps(client.submit_body("idle")).encode()
-    asyncio.run(_submit_many(air, [idle] * 2000, 20))
-    assert len(air.runs_alive) == 2000
-    short = json.dumps(client.submit_body("short")).encode()
-
-    # The promise is about a machine of its own; other tests may run beside this one: the best of three.
-    rounds = [_submit_short_runs(server, short)]
-    while len(rounds) < 3 and rounds[-1].fair >= 200:
-        rounds.append(_submit_short_runs(server, short))
-
-    assert len(air.runs_alive) == 2000
-    results = {run["state"].get("result_state") for run in air.runs() if run["run_name"] == "short"}
-    assert results == {"SUCCESS"}
-    assert air.stats()["processes"] == 0
-    assert not process.children(recursive=True)
-    after = (process.num_fds(), process.num_threads(), len(process.children(recursive=True)))
-    best, megabytes = min(rounds), process.memory_info().rss / 1024**2
-    with capsys.disabled():
-        print(f"\nbest of {len(rounds)}: {best}; {megabytes:.0f} MiB")  # noqa: T201 - what this test is for
-    assert best.fair < 200
-    # The two threads that lay out nodes stay; their pool is made when it is first needed.
-    assert (after[0], after[2]) == (before[0], before[2])
-    assert after[1] <= before[1] + 2
-    assert server.interrupt() == 0
-
 
 NASTY: list[Any] = [
     *(
@@ -327,7 +191,7 @@ def test_malformed_requests(tmp_path: Path, seed: int, caplog: pytest.LogCapture
 
     async def work(air: LocalAirRuntime, number: int) -> None:
         routes = air.workspace.routes()
-        wire, fuzzer = Wire(air), Fuzzer(seed * 100 + number, EVERYTHING, routes)
+        wire, fuzzer = KeepAlive(air), Fuzzer(seed * 100 + number, EVERYTHING, routes)
         for _ in range(25_000 // 5):
             request = fuzzer.request()
             status = await wire.send(*request)

@@ -25,24 +25,7 @@ import pytest
 
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.script.scenario import Scenario
-from wire import ALONE, ServerProcess
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def _until(condition: object, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.02)
-    return False
-
+from wire import ALONE, ServerProcess, is_alive, until
 
 PIDS = "echo $$; sleep 600 & echo $!; setsid sleep 600 & echo $!; sleep 600"
 
@@ -62,11 +45,11 @@ def test_kill_minus_nine_leaves_no_orphan_and_nothing_hangs(
     first.client.wait(running, lambda _: len(first.client.logs(running)) == 3)
     first.client.wait(alone, lambda run: run["state"]["life_cycle_state"] == "RUNNING")
     pids = [int(line) for line in first.client.logs(running)]
-    assert all(map(_alive, pids))
+    assert all(map(is_alive, pids))
 
     first.kill()
 
-    assert _until(lambda: not any(map(_alive, pids)))
+    assert until(lambda: not any(map(is_alive, pids)))
     second = ServerProcess(tmp_path)
     servers.append(second)
     assert (first.air.url, first.air.token) == (second.air.url, second.air.token)
@@ -99,13 +82,13 @@ def test_keep_runs(tmp_path: Path, servers: list[ServerProcess]) -> None:
     first.kill()
     time.sleep(0.3)
 
-    assert all(map(_alive, pids))
+    assert all(map(is_alive, pids))
     second = ServerProcess(tmp_path / "state", "--keep-runs")
     servers.append(second)
     assert second.client.run(kept)["state"]["life_cycle_state"] == "RUNNING"
     second.client.send("POST", "/api/2.2/jobs/runs/cancel", {"run_id": ended})
     assert second.client.wait(ended)["state"]["result_state"] == "CANCELED"
-    assert _until(lambda: not _alive(pids[1]))
+    assert until(lambda: not is_alive(pids[1]))
     go.touch()
     assert second.client.wait(kept)["state"]["result_state"] == "SUCCESS"
     assert [f"before {pids[0]}", "after"] == second.client.logs(kept)
@@ -121,10 +104,10 @@ def test_an_end_while_the_server_was_away_counts(tmp_path: Path, servers: list[S
     first.client.wait(run_id, lambda _: first.client.logs(run_id) != [])
     pid = int(first.client.logs(run_id)[0])
     first.interrupt()
-    assert _alive(pid)
+    assert is_alive(pid)
 
     go.touch()
-    assert _until(lambda: not _alive(pid))
+    assert until(lambda: not is_alive(pid))
 
     second = ServerProcess(tmp_path / "state", "--keep-runs")
     servers.append(second)
@@ -147,8 +130,8 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, servers: list[ServerProcess]) -> 
 
     assert server.interrupt() == 0
 
-    assert not any(map(_alive, pids))
-    assert not any(os.path.exists(f"/proc/{pid}") and _alive(pid) for pid in pids)
+    assert not any(map(is_alive, pids))
+    assert not any(os.path.exists(f"/proc/{pid}") and is_alive(pid) for pid in pids)
 
 
 @pytest.mark.parametrize(
