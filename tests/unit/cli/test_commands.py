@@ -101,6 +101,18 @@ def test_explain_suggests_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean accelerator_type?" in capsys.readouterr().err
 
 
+def test_explain_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """``-o json`` has the same of a field and of those below it; a field that does not exist is an error as data."""
+    assert main(["explain", "compute", "-o", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["path"] == "compute"
+    assert {"accelerator_type", "num_accelerators"} <= {
+        item["path"].rpartition(".")[2] for item in data["fields"]
+    }
+    assert main(["explain", "compute.gpu_count", "-o", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "INVALID_ARGS"
+
+
 @pytest.mark.parametrize(
     ("field", "text"),
     [

@@ -14,9 +14,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -44,7 +41,6 @@ __all__ = [
     "ask_own_state",
     "async_connection",
     "call_after_report",
-    "channel",
     "clear_count",
     "dag_run_row",
     "earlier_successes",
@@ -54,9 +50,7 @@ __all__ = [
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
-    "read_owner",
     "state_store",
-    "take_channel",
     "write_own_xcom",
     "xcom_of_database",
 ]
@@ -285,41 +279,6 @@ def is_same_dag_run(ti: Any, began: datetime | None) -> bool:
     return getattr(answer, "start_date", began) == began
 
 
-def channel() -> int | None:
-    """Return a file descriptor of this task's channel to Airflow, for a process that outlives it; None for none.
-
-    Airflow 3 answers on it for some time after the task's process has ended (``[workers] socket_cleanup_timeout``).
-    """
-    if not AIRFLOW_V_3_0_PLUS:
-        return None
-    from airflow.sdk.execution_time import task_runner
-
-    own = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
-    return None if own is None else os.dup(own.fileno())
-
-
-def take_channel(descriptor: int) -> None:
-    """Go on with the channel of a task's process that has ended.
-
-    :param descriptor: what ``channel`` has returned in that process.
-    """
-    from airflow.sdk.execution_time import comms, task_runner
-
-    # Greater than any number that the task has used: an answer that it has not waited for is not ours.
-    first = 1_000_000_000
-
-    class Heir(comms.CommsDecoder):  # type: ignore[type-arg]
-        def _read_frame(self, maxfds: Any = None) -> Any:
-            while True:
-                frame = super()._read_frame(maxfds)
-                if getattr(frame, "id", first) >= first:
-                    return frame
-
-    task_runner.SUPERVISOR_COMMS = Heir(
-        socket=socket.socket(fileno=descriptor), id_counter=itertools.count(first)
-    )
-
-
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
     """Return a connection and its extra, without blocking the event loop.
 
@@ -334,18 +293,6 @@ async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
         return connection, connection.extra_dejson
 
     return await sync_to_async(read, thread_sensitive=False)()
-
-
-def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
-    """Return the marker in which the newest attempt says its number and its run's id.
-
-    Blocks on Airflow's own channel: call it from a helper thread.
-
-    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
-    :param key: key of the XCom.
-    """
-    value = read_own_xcom(ti, key)
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def read_own_xcom(ti: Any, key: str) -> Any:

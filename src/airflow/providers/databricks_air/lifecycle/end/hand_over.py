@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
-from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY
-from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom, read_owner
+from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY, read_owner
+from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.arguments import OnClear

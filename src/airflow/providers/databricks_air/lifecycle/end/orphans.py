@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 YOUNG = 120.0
-"""Seconds in which a task that has just submitted may not have said so yet."""
+"""Seconds: a task that has just submitted has not said so yet."""
 NAMES = ("dag_id", "run_id", "task_id", "map_index")
 """What a note says of the task instance that asked for its run."""
 
@@ -127,14 +127,11 @@ def find_orphans(
     :param now: returns epoch seconds.
     :raises ApiError: when the workspace does not tell.
     """
-    here = airflow_instance()
     for run in live_runs(client):
         if run.start_time and now() - run.start_time / 1000 < older_than:
             continue
         note = read_note(client, run)
-        if note is None or note.get("airflow") != here or any(name not in note for name in NAMES):
-            continue
-        if why := why_unfollowed(run.run_id, note, view):
+        if note is not None and (why := why_unfollowed(run.run_id, note, view)):
             yield Orphan(run, note, why)
 
 
@@ -150,12 +147,14 @@ def end_orphans(client: SyncClient, orphans: list[Orphan]) -> None:
 
 
 def why_unfollowed(run_id: int, note: Mapping[str, Any], view: TaskView) -> str:
-    """Return why nobody follows a run; empty when somebody does, or nobody knows.
+    """Return why nobody follows a live run; empty when somebody does, when nobody knows, or when it is not ours.
 
     :param run_id: id of the run.
     :param note: who asked for it.
     :param view: shows task instances.
     """
+    if note.get("airflow") != airflow_instance() or any(name not in note for name in NAMES):
+        return ""
     if note.get("on_kill") == "detach" or note.get("waits") is False:
         return ""
     ti = SimpleNamespace(**{name: note[name] for name in NAMES})

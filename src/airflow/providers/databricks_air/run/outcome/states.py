@@ -200,7 +200,9 @@ class Run:
         latest = self.latest
         if latest is None or latest.number == 0:
             return (latest.end_time if latest else 0) or self.start_time
-        return latest.end_time or latest.start_time or self.start_time
+        before = max((one.end_time for one in self.attempts if one is not latest), default=0)
+        # Not the run's creation: a wait that has just begun would seem to have lasted for hours.
+        return latest.end_time or latest.start_time or before
 
     @property
     def phase(self) -> str:
