@@ -38,7 +38,7 @@ from airflow.providers.databricks_air.version_compat import airflow_instance
 if TYPE_CHECKING:
     from fastapi.responses import HTMLResponse
 
-__all__ = ["Views"]
+__all__ = ["FRESH", "Views"]
 
 T = TypeVar("T")
 
