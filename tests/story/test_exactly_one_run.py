@@ -27,6 +27,9 @@ from tests.story.chaos.causes import Cause, Executor, Mode
 from tests.story.chaos.rows import CAUSES, SEAMS, cause
 from tests.story.chaos.runner import LEG, Ground, Planned, chaos
 
+# One worker makes the trials; another would only wait for them.
+pytestmark = pytest.mark.xdist_group("exactly-one-run")
+
 ROWS = [(row, mode) for row in CAUSES for mode in row.story]
 SEED = 20261121
 FAULTS = ("duplicates", "orphans", "extra_tries", "wrong")

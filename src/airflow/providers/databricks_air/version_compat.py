@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow import __version__ as _airflow_version
@@ -40,9 +41,11 @@ __all__ = [
     "ask_database",
     "ask_own_state",
     "async_connection",
+    "bundle_version",
     "call_after_report",
     "clear_count",
     "dag_run_row",
+    "delete_own_xcoms",
     "earlier_successes",
     "is_gone",
     "is_in_process",
@@ -110,6 +113,15 @@ def airflow_instance() -> str:
 
     section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
     return str(conf.get(section, "base_url", fallback="") or "").rstrip("/")
+
+
+def bundle_version(ti: Any) -> str | None:
+    """Return the version of the bundle that the Dag of a task came from, a commit where it is a repository.
+
+    :param ti: the running task instance; Airflow 2 has no bundles.
+    """
+    version = getattr(getattr(ti, "bundle_instance", None), "version", None)
+    return str(version) if version else None
 
 
 def clear_count(context: Context) -> int | None:
@@ -336,6 +348,28 @@ def write_own_xcom(ti: Any, key: str, value: Any) -> None:
     from airflow.providers.common.compat.sdk import XCom
 
     XCom.set(key=key, value=value, **_own(ti))
+
+
+def delete_own_xcoms(ti: Any, keys: Collection[str]) -> None:
+    """Delete XComs of a task instance; one that is not there, or cannot be deleted, stays as it is.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param keys: of the XComs.
+    """
+    from airflow.providers.common.compat.sdk import XCom
+
+    if AIRFLOW_V_3_0_PLUS:
+        for key in keys:
+            with contextlib.suppress(Exception):
+                XCom.delete(key=key, **_own(ti))
+        return
+    from airflow.utils.session import create_session
+
+    with contextlib.suppress(Exception), create_session() as session:
+        rows = session.query(XCom).filter_by(**_own(ti))
+        rows.filter(XCom.key.in_(keys)).delete(synchronize_session=False)
 
 
 def _own(ti: Any) -> dict[str, Any]:

@@ -19,10 +19,14 @@ from collections import Counter
 
 import pytest
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, deserves_retry, parse_retry_on
-from airflow.providers.databricks_air.run.outcome.diagnosis import diagnose, kind_of_failure
+from airflow.providers.databricks_air.run.outcome.causes.cause import (
+    CauseKind,
+    deserves_retry,
+    parse_retry_on,
+)
+from airflow.providers.databricks_air.run.outcome.causes.diagnosis import diagnose, kind_of_failure
 from airflow.providers.databricks_air.run.outcome.states import Run, RunState
-from tests.unit.run.outcome.corpus import Ending, benign_lines, endings
+from tests.unit.run.outcome.causes.corpus import Ending, benign_lines, endings
 
 ENDINGS = endings()
 BENIGN = benign_lines()

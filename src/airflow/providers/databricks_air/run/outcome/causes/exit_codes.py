@@ -17,9 +17,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis, Weight
-from airflow.providers.databricks_air.run.outcome.known_errors import HINTS
-from airflow.providers.databricks_air.run.outcome.tracebacks import PlainLine
+from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind, Diagnosis, Weight
+from airflow.providers.databricks_air.run.outcome.causes.known_errors import HINTS
+from airflow.providers.databricks_air.run.outcome.causes.tracebacks import PlainLine
 
 __all__ = ["ends", "exit_code"]
 

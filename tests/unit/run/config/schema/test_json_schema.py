@@ -25,9 +25,9 @@ import yaml
 
 from airflow.providers.databricks_air.run import ConfigError, load_run_config
 from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
-from tests.unit.run.config.test_rules import CONTAINER, RULES, UUID, VALID, changed
+from tests.unit.run.config.rules.test_rules import CONTAINER, RULES, UUID, VALID, changed
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 FORMS = sorted([*ROOT.glob("tests/wire/forms/*.yaml"), *ROOT.glob("docs/examples/*.yaml")])
 
 #: Cases whose mistake a JSON Schema cannot see: it does not compare values with each other.

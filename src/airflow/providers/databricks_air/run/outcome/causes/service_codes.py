@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind
+from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.outcome.states import Run

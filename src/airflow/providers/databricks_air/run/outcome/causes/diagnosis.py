@@ -24,12 +24,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, Diagnosis
-from airflow.providers.databricks_air.run.outcome.exit_codes import ends
-from airflow.providers.databricks_air.run.outcome.fatal_lines import fatal_lines
-from airflow.providers.databricks_air.run.outcome.known_errors import diagnosis_of
-from airflow.providers.databricks_air.run.outcome.service_codes import asks_the_log, kind_by_service
-from airflow.providers.databricks_air.run.outcome.tracebacks import PlainLine, chains_of, plain_lines
+from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind, Diagnosis
+from airflow.providers.databricks_air.run.outcome.causes.exit_codes import ends
+from airflow.providers.databricks_air.run.outcome.causes.fatal_lines import fatal_lines
+from airflow.providers.databricks_air.run.outcome.causes.known_errors import diagnosis_of
+from airflow.providers.databricks_air.run.outcome.causes.service_codes import asks_the_log, kind_by_service
+from airflow.providers.databricks_air.run.outcome.causes.tracebacks import PlainLine, chains_of, plain_lines
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.outcome.states import Run
