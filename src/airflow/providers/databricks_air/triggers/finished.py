@@ -29,7 +29,7 @@ from airflow.triggers import base
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.errors import ServiceError
 from airflow.providers.databricks_air.api.runs.finished import LOOK_BACK, finished_runs
-from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, check_positive
+from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, Duration, seconds_of
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.run.outcome.result import run_result
@@ -60,7 +60,7 @@ class AirRunFinished(_EventTrigger):  # type: ignore[misc]
     :param databricks_air_conn_id: the connection to the workspace.
     :param user: who submitted the run; empty for anybody.
     :param states: the results that are told of, such as ``SUCCESS`` and ``FAILED``.
-    :param polling_interval: seconds between two looks.
+    :param polling_interval: the time between two looks: seconds, or a ``timedelta``.
     """
 
     def __init__(
@@ -69,15 +69,14 @@ class AirRunFinished(_EventTrigger):  # type: ignore[misc]
         databricks_air_conn_id: str = DEFAULT_CONN_ID,
         user: str = "",
         states: Sequence[str] = ("SUCCESS",),
-        polling_interval: float = 60.0,
+        polling_interval: Duration = 60.0,
     ) -> None:
         super().__init__()
-        check_positive("polling_interval", polling_interval)
         self.experiment = experiment
         self.databricks_air_conn_id = databricks_air_conn_id
         self.user = user
         self.states = list(states)
-        self.polling_interval = polling_interval
+        self.polling_interval = seconds_of("polling_interval", polling_interval) or 60.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, all of them plain values without secrets."""
