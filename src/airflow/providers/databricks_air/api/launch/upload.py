@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage, volumes
 
@@ -90,17 +91,24 @@ async def _send_artifact(client: AsyncClient, path: str, content: bytes) -> None
 
 
 async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> None:
-    with _naming(path):
-        await storage.make_directory(client, storage.parent(path))
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
         await in_thread(partial(snapshot.write_archive, archive))
-        size = archive.tell()
         archive.flush()
         with _naming(path):
-            if storage.in_volume(path) and size >= volumes.LARGE:
-                await in_thread(partial(_send_large, client, path, archive.name))
-            else:
-                await storage.add_file(client, path, partial(io.FileIO, archive.name), size)
+            try:
+                await _send_archive(client, path, archive.name)
+            except NotFoundError:
+                # Whoever made the directory before could not, or somebody has removed it.
+                await storage.make_directory(client, storage.parent(path))
+                await _send_archive(client, path, archive.name)
+
+
+async def _send_archive(client: AsyncClient, path: str, archive: str) -> None:
+    size = Path(archive).stat().st_size
+    if storage.in_volume(path) and size >= volumes.LARGE:
+        await in_thread(partial(_send_large, client, path, archive))
+    else:
+        await storage.add_file(client, path, partial(io.FileIO, archive), size)
 
 
 def _send_large(client: AsyncClient, path: str, file: str, check: Callable[[], None]) -> None:
