@@ -23,26 +23,47 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from fleet_parts.crowds import CROWDS, measure
-from fleet_parts.table import table
+from fleet_parts.table import Row, table
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "many-runs-table.rst"
+
+
+KINDS = (*CROWDS, "nodes", "launch")
 
 
 def main() -> int:
     """Measure what is asked for; return 1 when a bar is passed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[[], *CROWDS], help="all of them when none is named")
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(KINDS)}; all of them when none is named")
     options = parser.parse_args()
-    rows = [row for name in options.rows or CROWDS for row in measure(CROWDS[name])]
-    text = table(rows)
+    rows: list[Row] = []
+    for name in options.rows or KINDS:
+        for row in measured(name):
+            print(" | ".join(row.cells()), flush=True)
+            rows.append(row)
+    note = f"The load of the machine was {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores."
+    text = f"{table(rows)}\n{note}\n"
     print(text)
-    print(f"The load of the machine was {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.")
     if not options.rows:
         TABLE.write_text(text)
     return int(any(row.verdict == "missed" for row in rows))
+
+
+def measured(name: str) -> Iterable[Row]:
+    """Measure and give the rows of one kind."""
+    if name in CROWDS:
+        return measure(CROWDS[name])
+    if name == "nodes":
+        from fleet_parts.nodes import many_nodes
+
+        return many_nodes()
+    from launch import rows
+
+    return rows()
 
 
 if __name__ == "__main__":

@@ -20,13 +20,12 @@ import json
 import time
 from typing import Any
 
-from fleet_parts.table import Row
-
 from airflow.providers.databricks_air.api.http.call import Answer
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan, awatch
 from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
+from fleet_parts.table import Row
 
 __all__ = ["many_nodes"]
 

@@ -136,7 +136,8 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     loop = install(Path(story.clock))
     told = loop.run_until_complete(Follower(story).follow())
-    print(json.dumps(told), flush=True)
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
     # What is left open goes with the process.
     os._exit(0)
 

@@ -108,6 +108,7 @@ class Fleet:
             capture_output=True,
             text=True,
             timeout=1000,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
         found = json.loads(done.stdout.splitlines()[-1])

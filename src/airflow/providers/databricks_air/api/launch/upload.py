@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
@@ -94,17 +93,17 @@ async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> 
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
         await in_thread(partial(snapshot.write_archive, archive))
         archive.flush()
+        send = partial(_send_archive, client, path, archive.name, archive.tell())
         with _naming(path):
             try:
-                await _send_archive(client, path, archive.name)
+                await send()
             except NotFoundError:
                 # Whoever made the directory before could not, or somebody has removed it.
                 await storage.make_directory(client, storage.parent(path))
-                await _send_archive(client, path, archive.name)
+                await send()
 
 
-async def _send_archive(client: AsyncClient, path: str, archive: str) -> None:
-    size = Path(archive).stat().st_size
+async def _send_archive(client: AsyncClient, path: str, archive: str, size: int) -> None:
     if storage.in_volume(path) and size >= volumes.LARGE:
         await in_thread(partial(_send_large, client, path, archive))
     else:

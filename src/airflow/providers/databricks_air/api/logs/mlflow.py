@@ -146,7 +146,9 @@ class ChunkSource:
         self._skip -= skipped
         self.printed += len(bodies) - skipped
         return [
-            LogLine(self.node, self.attempt, self.label + text) for body in bodies[skipped:] for text in safe_lines(body)
+            LogLine(self.node, self.attempt, self.label + text)
+            for body in bodies[skipped:]
+            for text in safe_lines(body)
         ]
 
     def _find(self) -> Generator[Call[Any], Any, bool]:
