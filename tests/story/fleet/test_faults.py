@@ -170,7 +170,7 @@ def test_nothing_goes_wrong(fleet: Fleet) -> None:
     assert not fleet.troubles
 
 
-def test_five_minutes_of_429(fleet: Fleet) -> None:
+def test_ten_minutes_of_429(fleet: Fleet) -> None:
     """A workspace that refuses everything for minutes gets few requests, and loses nothing."""
     storm = {"times": -1, "status": 429, "headers": {"Retry-After": "2"}}
     fleet.follow((BEGIN, "add_fault", ["/api/*"], storm), (END, "clear_faults", [], {}))
