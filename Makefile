@@ -92,12 +92,13 @@ test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that t
 # Hours; the records stay in .cache/chaos, and the table is made of those of this commit, whatever they say.
 # redis-server, which CeleryExecutor needs, is a package of the system: without it those trials are left out by name.
 CHAOS ?=
-test-chaos: .venv/newest/.done .venv/oldest/.done .venv/stock/.done .venv/celery/.done  ## The chaos table of docs/reliability.rst alone
+test-chaos: .venv/newest/.done .venv/oldest/.done .venv/between/.done .venv/stock/.done .venv/celery/.done  ## The chaos table of docs/reliability.rst alone
 	@rm -rf .cache/chaos; failed=0; \
 	run() { leg=$$1; shift; .venv/$$leg/bin/python -W ignore -m tests.story.chaos "$$@" $(CHAOS) || failed=1; }; \
 	run newest --records .cache/chaos/newest.json; \
 	run celery --executor CeleryExecutor --schedulers 2 --records .cache/chaos/celery.json; \
 	run oldest --trials 5 --records .cache/chaos/oldest.json; \
+	run between --trials 3 --records .cache/chaos/between.json; \
 	run stock --stock --cause kill-at-submit --cause eviction --cause clear-submit --trials 5 \
 		--records .cache/chaos/stock.json; \
 	$(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
@@ -121,7 +122,7 @@ check-imports: .venv/newest/.done
 	@$(BIN)/lint-imports --cache-dir .cache/import-linter >.cache/import-linter.log || { cat .cache/import-linter.log; exit 1; }
 
 check-types: .venv/newest/.done
-	@$(BIN)/mypy --no-error-summary src local/src scripts
+	@$(BIN)/mypy --no-error-summary src local scripts tests benchmarks
 
 check-docs: .venv/newest/.done
 	@$(BIN)/sphinx-build -W --keep-going -q -b html -d .cache/doctrees docs docs/_build
@@ -136,7 +137,7 @@ provider-info: .venv/newest/.done  ## Make get_provider_info.py from provider.ya
 	@$(BIN)/python scripts/provider_info.py
 
 lock: $(UV)  ## Compile requirements/*.in to *.txt again (network)
-	@for leg in newest oldest beside-newest beside-oldest stock celery; do \
+	@for leg in newest oldest beside-newest beside-oldest between stock celery; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
 			requirements/$$leg.in -o requirements/$$leg.txt; done
 
@@ -158,7 +159,7 @@ $(UV):
 	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # An environment of one leg, with this package as a link to src.
-.venv/newest/.done .venv/oldest/.done .venv/stock/.done .venv/celery/.done: .venv/%/.done: requirements/%.txt pyproject.toml local/pyproject.toml | $(UV)
+.venv/newest/.done .venv/oldest/.done .venv/between/.done .venv/stock/.done .venv/celery/.done: .venv/%/.done: requirements/%.txt pyproject.toml local/pyproject.toml | $(UV)
 	@echo "environment: $(@D) ($$(grep -m1 -o '^apache-airflow==[0-9.]*' $<))"
 	@mkdir -p .cache
 	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python '$(LEG_PYTHON)' $(@D) 2>/dev/null \

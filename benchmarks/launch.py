@@ -194,7 +194,7 @@ def packing(directory: Path, megabytes: int) -> Iterator[Row]:
         return elapsed()
 
     def theirs() -> float:
-        command = [PEER / "bin" / "python", "-c", PEER_PACKING, tree, archive]
+        command = [str(part) for part in (PEER / "bin" / "python", "-c", PEER_PACKING, tree, archive)]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
     mine()

@@ -93,7 +93,7 @@ def test_keep_runs(tmp_path: Path, servers: list[ServerProcess]) -> None:
     command = f"echo before $$; while [ ! -e {go} ]; do sleep 0.05; done; echo after"
     kept, ended = first.client.submit(command), first.client.submit(command, name="ended")
     for run_id in (kept, ended):
-        first.client.wait(run_id, lambda _, run_id=run_id: first.client.logs(run_id) != [])
+        first.client.wait(run_id, lambda run: first.client.logs(run["run_id"]) != [])
     pids = [int(first.client.logs(run_id)[0].split()[1]) for run_id in (kept, ended)]
 
     first.kill()

@@ -148,7 +148,7 @@ def test_the_old_version_goes_last(air: LocalAirRuntime, client: Client) -> None
         assert blob.read_bytes() == b"old"
         raise RuntimeError("died here")
 
-    put, store.put = store.put, die  # type: ignore[method-assign]
+    put, store.put = store.put, die  # type: ignore[method-assign,assignment]
     try:
         assert client.put_file(f"{HOME}/f.bin", b"new").status == 500
     finally:

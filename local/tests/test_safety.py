@@ -55,14 +55,16 @@ def _part_url(client: Client) -> str:
     target = f"/api/2.0/fs/files{VOLUME}/big.bin?action=initiate-upload"
     token = client.send("POST", target).json["multipart_upload"]["session_token"]
     body = {"path": f"{VOLUME}/big.bin", "session_token": token, "start_part_number": 1, "count": 1}
-    url = client.send("POST", "/api/2.0/fs/create-upload-part-urls", body).json["upload_part_urls"][0]["url"]
+    url: str = client.send("POST", "/api/2.0/fs/create-upload-part-urls", body).json["upload_part_urls"][0][
+        "url"
+    ]
     return urlsplit(url).path
 
 
 def _download_url(client: Client, name: str) -> str:
     client.send("PUT", f"/api/2.0/fs/directories{VOLUME}")
     client.send("PUT", f"/api/2.0/fs/files{VOLUME}/{name}", name.encode())
-    url = client.send("POST", f"/api/2.0/fs/create-download-url?path={VOLUME}/{name}", {}).json["url"]
+    url: str = client.send("POST", f"/api/2.0/fs/create-download-url?path={VOLUME}/{name}", {}).json["url"]
     return urlsplit(url).path
 
 
@@ -173,7 +175,7 @@ def test_nothing_is_kept_of_a_stranger(air: LocalAirRuntime, client: Client, hea
 def test_a_body_is_not_read_before_the_token(air: LocalAirRuntime) -> None:
     """The answer to a stranger comes although most of the announced body was never sent."""
     parts = urlsplit(air.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connection:
         connection.sendall(
             b"PUT /api/2.0/fs/files/Volumes/a/b/c/d HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Content-Length: 300000000\r\n\r\n" + b"x" * 1000

@@ -10,10 +10,7 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""What the promise of exactly one run rests on, and how each of it is taken away: mutants and their guards.
-
-What survives and has no guard yet: ``judge_trigger`` without its look at the marker of a newer attempt.
-"""
+"""What the promise of exactly one run rests on, and how each of it is taken away: mutants and their guards."""
 
 from __future__ import annotations
 
@@ -315,6 +312,22 @@ MUTATIONS = (
         VERDICT,
         '        return Verdict(False, "another triggerer watches the run")',
         '        return Verdict(True, "another triggerer watches the run")',
+        TEST_VERDICT,
+        "test_what_cancels_a_trigger_decides_over_the_run",
+    ),
+    Mutation(
+        "life: a newer attempt's marker",
+        VERDICT,
+        "    if owner is not None and owner[0] > try_number:\n",
+        "    if False:\n",
+        TEST_VERDICT,
+        "test_what_cancels_a_trigger_decides_over_the_run",
+    ),
+    Mutation(
+        "life: a marker with another run",
+        VERDICT,
+        "    if owner is not None and owner[0] >= try_number and owner[1] != run_id:\n",
+        "    if False:\n",
         TEST_VERDICT,
         "test_what_cancels_a_trigger_decides_over_the_run",
     ),

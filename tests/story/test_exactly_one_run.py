@@ -27,7 +27,7 @@ from tests.story.chaos.causes import Cause, Executor, Mode
 from tests.story.chaos.rows import CAUSES
 from tests.story.chaos.runner import LEG, Ground, Planned, chaos
 
-ROWS = [(row, mode) for row in CAUSES if row.story for mode in row.modes]
+ROWS = [(row, mode) for row in CAUSES for mode in row.story]
 SEED = 20261121
 
 
@@ -46,13 +46,13 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def _make(directory: Path, executor: Executor) -> list[dict[str, Any]]:
-    with chaos(Ground(directory, slots=6, executor=executor), SEED) as arena:
-        return list(arena.run([Planned(row, mode, row.story) for row, mode in ROWS]))
+    with chaos(Ground(directory, slots=len(ROWS), executor=executor), SEED) as arena:
+        return list(arena.run([Planned(row, mode, (0,)) for row, mode in ROWS]))
 
 
 def _check(row: Cause, mode: Mode, records: list[dict[str, Any]]) -> None:
     mine = [r for r in records if (r["cause"], r["mode"]) == (row.key, mode)]
-    assert len(mine) == len(row.story)
+    assert len(mine) == 1
     if all(record["thrown"] for record in mine):
         pytest.skip(f"nothing was hurt: {mine[0]['thrown']}")
     for record in mine:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -38,15 +39,15 @@ TASK = "AirRunOperator(task_id='train', config_path='train.yaml', polling_interv
 both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
 
-def ask(air: LocalAirRuntime, method: str, path: str, **kwargs: object) -> dict:
+def ask(air: LocalAirRuntime, method: str, path: str, **kwargs: Any) -> Any:
     """Send one request to the local AI Runtime as somebody else would."""
     headers = {"Authorization": f"Bearer {air.token}"}
-    answer = requests.request(method, air.url + path, headers=headers, timeout=30, **kwargs)  # type: ignore[arg-type]
+    answer = requests.request(method, air.url + path, headers=headers, timeout=30, **kwargs)
     answer.raise_for_status()
     return answer.json()
 
 
-def runs(air: LocalAirRuntime) -> list[dict]:
+def runs(air: LocalAirRuntime) -> list[dict[str, Any]]:
     """Return every run that was ever created."""
     return ask(air, "GET", "/api/2.2/jobs/runs/list?run_type=SUBMIT_RUN&expand_tasks=true").get("runs", [])
 

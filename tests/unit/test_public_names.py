@@ -20,6 +20,7 @@ import json
 import pkgutil
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ INTERNAL = {
 }
 
 TRIGGER_PATH = "airflow.providers.databricks_air.triggers.air.AirRunTrigger"
-TRIGGER_ARGUMENTS = {
+TRIGGER_ARGUMENTS: dict[str, Any] = {
     "run_id": 42,
     "databricks_air_conn_id": "other",
     "polling_interval": 5.0,
@@ -108,7 +109,7 @@ def test_trigger_rows_of_older_releases_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("operator", [AirRunOperator, AirCancelRunOperator, AirRunSensor, AirRunTrigger])
-def test_every_argument_is_documented(operator: type) -> None:
+def test_every_argument_is_documented(operator: Any) -> None:
     """The class docstring describes each argument of the constructor."""
     names = [
         name for name in inspect.signature(operator.__init__).parameters if name not in {"self", "kwargs"}

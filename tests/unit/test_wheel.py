@@ -35,7 +35,7 @@ LEG = "oldest" if airflow.__version__.startswith("2.") else "newest"
 pytestmark = pytest.mark.xdist_group("wheel")
 
 
-def _run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _run(*command: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command without this tree on its path and return its output."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(

@@ -32,15 +32,20 @@ FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "remove
 class TaskView:
     """A task instance as the API shows it.
 
-    ``pid`` is that of the process that runs the task; None while there is none. ``ended`` is the end of its
-    newest try in seconds since the epoch; None before.
+    ``pid`` is that of the process that runs the task; None while there is none. ``started`` and ``ended`` are
+    those of its newest try in seconds since the epoch, by the clock of the worker; None before.
     """
 
     state: str | None
     try_number: int
     max_tries: int
     pid: int | None
+    started: float | None = None
     ended: float | None = None
+
+
+def _seconds(date: str | None) -> float | None:
+    return datetime.fromisoformat(date.replace("Z", "+00:00")).timestamp() if date else None
 
 
 @dataclass(frozen=True)
@@ -119,13 +124,13 @@ class AirflowClient:
     def task(self, key: TaskKey) -> TaskView:
         """Return one task instance."""
         found = self._call("GET", key.path)
-        ended = found.get("end_date")
         return TaskView(
             found["state"],
             found["try_number"],
             found["max_tries"],
             found.get("pid"),
-            datetime.fromisoformat(ended.replace("Z", "+00:00")).timestamp() if ended else None,
+            _seconds(found.get("start_date")),
+            _seconds(found.get("end_date")),
         )
 
     def wait_task(self, key: TaskKey, states: Collection[str], timeout: float = 180.0) -> TaskView:

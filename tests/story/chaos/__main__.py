@@ -15,13 +15,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.story.airflow_cluster import missing_for_celery
-from tests.story.chaos.causes import EXECUTORS, MODES
+from tests.story.chaos.causes import EXECUTORS, MODES, Cause
 from tests.story.chaos.records import Document, describe
 from tests.story.chaos.rows import CAUSES, GROUPS, cause
 from tests.story.chaos.runner import LEG, Ground, Planned, chaos
@@ -32,11 +33,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of all that is random")
     parser.add_argument("--slots", type=int, default=4, help="trials side by side (default: %(default)s)")
     parser.add_argument("--trials", type=int, help="in each cell, instead of the table's own number")
+    parser.add_argument(
+        "--seams", type=int, help="the same in the cells that the table has more of than of others"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="after which no trial is begun any more"
+    )
     parser.add_argument("--cause", action="append", help="only this one; repeatable")
     parser.add_argument("--group", action="append", choices=GROUPS, help="only this one; repeatable")
     parser.add_argument("--mode", choices=MODES, action="append", help="only this one")
     parser.add_argument("--executor", choices=EXECUTORS, default=EXECUTORS[0])
     parser.add_argument("--schedulers", type=int, default=1)
+    parser.add_argument("--triggerers", type=int, choices=(1, 2), default=1)
     parser.add_argument("--stock", action="store_true", help="the stock Databricks operator instead")
     parser.add_argument("--package", type=Path, help="the sources of another checkout: its directory src")
     parser.add_argument("--keep", type=Path, help="a directory that does not exist, for all logs and states")
@@ -44,10 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _number(row: Cause, args: argparse.Namespace) -> int:
+    given = args.seams if args.seams and row.is_seam else args.trials
+    return int(given or row.trials)
+
+
 def _plan(args: argparse.Namespace) -> list[Planned]:
     rows = [cause(key) for key in args.cause or ()] or list(CAUSES)
     return [
-        Planned(row, mode, tuple(range(args.trials or row.trials)), args.stock)
+        Planned(row, mode, tuple(range(_number(row, args))), args.stock)
         for row in rows
         for mode in row.modes
         if mode in (args.mode or MODES)
@@ -73,11 +86,12 @@ def main() -> int:
             args.slots,
             executor=args.executor,
             schedulers=args.schedulers,
+            triggerers=args.triggerers,
             stock=args.stock,
             package=args.package,
         )
         with chaos(ground, args.seed) as arena:
-            for record in arena.run(plan):
+            for record in arena.run(plan, 60 * args.minutes):
                 document.add(record)
     print(document.summary(), flush=True)  # noqa: T201
     return 1 if document.is_broken and not args.stock else 0

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import psutil
 from tests.story.airflow_cluster import FINISHED, TaskKey, send, wait_for
 from tests.story.chaos.ending import end_followed
 from tests.story.chaos.injuries import USER_ACTS, at_moment, hold_result, is_gone, kill, kill_all, outage
-from tests.story.chaos.ledger import CANCEL, GET, SUBMIT
+from tests.story.chaos.ledger import CANCEL, GET, SUBMIT, TOKEN
 from tests.story.chaos.rows import ACTS as USER_ROWS
 from tests.story.chaos.rows import MOMENTS
 from tests.story.chaos.trial import Trial
@@ -32,6 +33,7 @@ from tests.story.chaos.trial import Trial
 __all__ = ["ACTS"]
 
 OUTAGE = 60.0
+CLOCK = 600.0
 GRACE = 30.0  # seconds that Kubernetes leaves a pod between SIGTERM and SIGKILL
 # Of twenty trials eight are at the submission, eight at the first look, four at requests before them.
 POINTS = ((SUBMIT, True), (GET, False), (SUBMIT, False), (GET, True), ("*", True))
@@ -92,6 +94,48 @@ def evict_pod(trial: Trial) -> None:
             send(pid, signal.SIGKILL)
 
 
+def pause_worker(trial: Trial) -> None:
+    """Stop the task and what stands above it until a later try runs, and let them go on at a random moment."""
+    process = trial.process()
+    first = trial.view.try_number
+    paused = [send(pid, signal.SIGSTOP) for pid in (process.supervisor, process.pid)]
+    try:
+        trial.verify(all(paused), "a process was gone before it was stopped")
+        wait_for(lambda: trial.view.try_number > first, "the next try", 150)
+        wait_for(lambda: trial.view.state in {"running", "deferred"}, "the next try to run", 60)
+        time.sleep(trial.random.uniform(0, 8))
+    finally:
+        for pid in (process.pid, process.supervisor):
+            send(pid, signal.SIGCONT)
+
+
+def pause_in_launch(trial: Trial) -> None:
+    """The same while the answer to the submission is held."""
+    trial.slot.hold(SUBMIT, 3.0)
+    trial.start()
+    held = trial.slot.wait_for_fault(SUBMIT)
+    trial.verify(trial.slot.is_held(held), "the submission was answered")
+    pause_worker(trial)
+
+
+def kill_supervisor(trial: Trial) -> None:
+    """SIGKILL to what stands above the task."""
+    process = trial.process()
+    trial.verify(send(process.supervisor, signal.SIGKILL), "the supervisor was gone before it was killed")
+    wait_for(lambda: trial.view.try_number > 1, "the next try", 150)
+
+
+def clear_then_mark(trial: Trial) -> None:
+    """Clear while it waits, and mark as failed 0.1 to 4 s after the clear was seen."""
+
+    def clear(trial: Trial) -> None:
+        trial.airflow.client.clear(trial.key)
+
+    at_moment(trial, "waiting", clear)
+    time.sleep(trial.random.choice([0.1, 0.5, 1.5, 4.0]))
+    trial.airflow.client.mark(trial.key, "failed")
+
+
 def lose_node(trial: Trial) -> None:
     """SIGKILL to the task and its supervisor."""
     kill_all(trial, trial.process())
@@ -104,6 +148,34 @@ def lose_node_and_clear(trial: Trial) -> None:
     state = trial.view.state
     trial.airflow.client.clear(trial.key)
     trial.verify(state == "running", f"the task was {state} when it was cleared")
+
+
+def stall(trial: Trial) -> None:
+    """Let the task's processes stand still until Airflow tries the task again, and then go on beside the new ones."""
+    process, first = trial.process(), trial.view.try_number
+    pids = (process.supervisor, process.pid)
+    stopped = [send(pid, signal.SIGSTOP) for pid in pids]
+    try:
+        trial.verify(all(stopped), "a process was gone before it was stopped")
+        wait_for(lambda: trial.view.state != "running" or trial.view.try_number > first, "the timeout", 150)
+        if trial.number % 2 == 0:
+            trial.wait_until_waiting(than=first)
+    finally:
+        went_on = [send(pid, signal.SIGCONT) for pid in pids]
+    trial.verify(all(went_on), "Airflow had killed the process that stood still")
+
+
+def redeliver(trial: Trial) -> None:
+    """Wait until the broker has delivered the task's message a second time."""
+    logs = [worker.log for worker in trial.airflow.workers]
+
+    def deliveries() -> int:
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+        return sum("in Celery: " in line and trial.name in line for line in lines)
+
+    with contextlib.suppress(TimeoutError):
+        wait_for(lambda: deliveries() > 1, "the second delivery", 180)
+    trial.verify(deliveries() > 1, "the message was delivered once")
 
 
 def clear_twice(moment: str) -> Callable[[Trial], None]:
@@ -193,20 +265,24 @@ def miss_at_retry(trial: Trial) -> None:
     trial.slot.wait_for_fault(GET, after=before)
 
 
-def refuse_launch(trial: Trial) -> None:
-    """Answer 401 to everything for three seconds from the first request on."""
-    trial.slot.air.add_fault("*", then="status", status=401, error_code="UNAUTHENTICATED", times=-1)
-    trial.start()
-    trial.slot.wait_for_fault()
-    time.sleep(3)
-    trial.slot.air.clear_faults()
+def without(path: str, seconds: float, **fault: object) -> Callable[[Trial], None]:
+    """Return the act that spoils all requests of the launch for some seconds from the first one on."""
+
+    def act(trial: Trial) -> None:
+        trial.slot.air.add_fault(path, times=-1, **fault)
+        trial.start()
+        trial.slot.wait_for_fault(path)
+        time.sleep(seconds)
+        trial.slot.air.clear_faults()
+
+    return act
 
 
-def in_outage(act: str) -> Callable[[Trial], None]:
-    """Return a user's act while the workspace is away for 20 s."""
+def in_outage(act: str, path: str = "*") -> Callable[[Trial], None]:
+    """Return a user's act while the workspace, or a part of it, is away for 20 s."""
 
     def hurt(trial: Trial) -> None:
-        with outage(trial, 20):
+        with outage(trial, 20, path):
             USER_ACTS[act](trial)
 
     return while_waiting(hurt)
@@ -263,10 +339,27 @@ def mapped(trial: Trial) -> None:
     trial.verify(send(pid, signal.SIGKILL), "the process was gone before it was killed")
 
 
-def workspace_outage(trial: Trial) -> None:
-    """A minute without the workspace."""
-    with outage(trial, OUTAGE):
-        pass
+def by_clock(ahead: float) -> Callable[[Trial], None]:
+    """Return a run in a workspace whose clock is so many seconds ahead of Airflow's."""
+
+    def act(trial: Trial) -> None:
+        trial.slot.clock.ahead = ahead
+        trial.start()
+        trial.wait_until_waiting()
+        off = trial.runs[0]["start_time"] / 1000 - time.time()
+        trial.verify(abs(off - ahead) < 0.5 * abs(ahead), f"the workspace's clock was {off:.0f} s ahead")
+
+    return act
+
+
+def away(path: str) -> Callable[[Trial], None]:
+    """Return a minute without the workspace, or a part of it."""
+
+    def hurt(trial: Trial) -> None:
+        with outage(trial, OUTAGE, path):
+            pass
+
+    return while_waiting(hurt)
 
 
 ACTS: dict[str, Callable[[Trial], None]] = {
@@ -289,15 +382,26 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "lost-answer": spoiled(SUBMIT, then="reset", after=True),
     "missing-at-first-look": miss_at_first_look,
     "missing-at-retry": while_waiting(miss_at_retry),
-    "refused-at-launch": refuse_launch,
+    "refused-at-launch": without("*", 3, then="status", status=401, error_code="UNAUTHENTICATED"),
+    "no-token-at-launch": without(TOKEN, 15, then="reset"),
     "kill-while-waiting": while_waiting(kill),
     "kill-at-resume": kill_at_resume,
     "eviction": while_waiting(evict),
     "pod-eviction": while_waiting(evict_pod),
     "node-loss": while_waiting(lose_node),
+    "worker-pause": while_waiting(pause_worker),
+    "worker-pause-at-submit": pause_in_launch,
+    "supervisor-kill": while_waiting(kill_supervisor),
+    "clear-then-mark": clear_then_mark,
     "node-loss-then-clear": while_waiting(lose_node_and_clear),
     "kill-last": while_waiting(kill),
-    "workspace-outage": while_waiting(workspace_outage),
+    "zombie": while_waiting(stall),
+    "celery-redelivery": while_waiting(redeliver),
+    "workspace-outage": away("*"),
+    "token-outage": away(TOKEN),
+    "clock-ahead": by_clock(-CLOCK),
+    "clock-behind": by_clock(CLOCK),
+    "token-outage-at-mark": in_outage("mark-failed", TOKEN),
     "outage-at-mark": in_outage("mark-failed"),
     "outage-at-clear": in_outage("clear"),
     "refused-cancel": while_waiting(refuse_cancel),

@@ -44,6 +44,7 @@ MODES: tuple[Mode, ...] = ("sync", "deferrable")
 LEGS: tuple[Leg, ...] = ("2.11", "3.3")
 EXECUTORS: tuple[Executor, ...] = ("LocalExecutor", "CeleryExecutor")
 AUTHOR = "chosen by the author"
+SEAM_TRIALS = 20
 NO_CHANCE = "Airflow gives no code of ours a chance"
 
 
@@ -102,7 +103,7 @@ class Cause:
     :param shared: hurts the whole Airflow, so that its trials go through it together.
     :param patience: seconds that Airflow may take until it tries the task again.
     :param executors: the executors that it can happen with.
-    :param story: numbers of the trials that ``make test`` makes, too.
+    :param story: the modes in which ``make test`` makes one trial of it, too.
     """
 
     key: str
@@ -116,7 +117,12 @@ class Cause:
     shared: bool = False
     patience: float = 150.0
     executors: tuple[Executor, ...] = EXECUTORS
-    story: tuple[int, ...] = ()
+    story: tuple[Mode, ...] = ()
+
+    @property
+    def is_seam(self) -> bool:
+        """Whether it hurts where one hands over to another: where a second run is made, if anywhere."""
+        return self.trials >= SEAM_TRIALS
 
     def expected(self, mode: Mode, leg: Leg) -> Outcome:
         """Return what must happen in a mode on an Airflow."""

@@ -19,7 +19,7 @@ __all__ = ["INDICES", "SHAPES", "STOCK_COMMAND", "dag_id", "source", "stock_sour
 # What each shape adds to the operator; ``stock`` is the stock Databricks provider's operator.
 SHAPES = (
     *("plain", "patient", "hasty", "once", "siblings", "timed", "brief", "file"),
-    *("mapped", "detached", "adopting"),
+    *("mapped", "detached", "adopting", "principal"),
 )
 INDICES = 5
 
@@ -86,6 +86,8 @@ for mode in ("sync", "deferrable"):
         train(deferrable=deferrable, on_kill="detach")
     with DAG(f"adopting_{{mode}}_{slot}", **common):
         train(deferrable=deferrable, on_clear="adopt")
+    with DAG(f"principal_{{mode}}_{slot}", **common):
+        train(deferrable=deferrable, databricks_air_conn_id={conn_id!r} + "_principal")
     with DAG(f"mapped_{{mode}}_{slot}", **common):
         given = [config("{{{{ run_id }}}}-" + str(index)) for index in range({indices})]
         partial = train(AirRunOperator.partial, config=None, deferrable=deferrable)
@@ -133,7 +135,8 @@ def source(slot: int, conn_id: str, code: str) -> str:
     """Return the Dag file of a slot.
 
     :param slot: its number.
-    :param conn_id: the connection to the slot's own local AI Runtime.
+    :param conn_id: the connection to the slot's own local AI Runtime; with ``_principal`` behind it, the one of a
+        service principal.
     :param code: the directory in which each trial has its code, by the id of its Dag run.
     """
     return _HEAD + _SOURCE.format(slot=slot, conn_id=conn_id, code=code, indices=INDICES)

@@ -19,11 +19,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.story.airflow_cluster import AirflowCluster, wait_for
+from tests.story.airflow_cluster import AirflowCluster, send, wait_for
+from tests.story.chaos.injuries import is_gone
+from tests.story.chaos.ledger import GET
 from tests.story.chaos.trial import Trial
 
-__all__ = ["DISTURBANCES", "Disturbance"]
+__all__ = ["DISTURBANCES", "Act", "Disturbance"]
 
 OUTAGE = 60.0
 RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later
@@ -43,6 +46,57 @@ def _wait_until_followed(trial: Trial) -> None:
 
 def _wait_until_deferred(trial: Trial) -> None:
     trial.airflow.client.wait_task(trial.key, {"deferred"})
+
+
+def _mark_in_silence(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    """Mark one after the other as failed; stop the API server from before the task gets SIGTERM to its end."""
+    for trial in trials:
+        process = trial.process()
+        send(process.pid, signal.SIGSTOP)
+        airflow.client.mark(trial.key, "failed")
+        wait_for(lambda pid=process.pid: _awaits_sigterm(pid), "SIGTERM", 60, every=0.05)  # type: ignore[misc]
+        airflow.api.signal_all(signal.SIGSTOP)
+        try:
+            send(process.pid, signal.SIGCONT)
+            wait_for(lambda pid=process.pid: is_gone(pid), "the task's process to end", 60)  # type: ignore[misc]
+        finally:
+            airflow.api.signal_all(signal.SIGCONT)
+
+
+def _awaits_sigterm(pid: int) -> bool:
+    """Whether a stopped process will get SIGTERM as soon as it goes on."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = [line.split()[1] for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in pending)
+
+
+def _hold_first_look(trial: Trial) -> None:
+    trial.slot.wait_for_fault(GET)
+
+
+def _hold_looks(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    for slot in {trial.slot.number: trial.slot for trial in trials}.values():
+        for _ in [trial for trial in trials if trial.slot is slot]:
+            slot.hold(GET, 6.0)
+
+
+def _kill_api(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    time.sleep(trials[0].random.uniform(4.0, 8.0))
+    airflow.api.kill()
+    time.sleep(10)
+    airflow.start_api()
+
+
+def _mark_when_deferred(trial: Trial) -> None:
+    _wait_until_deferred(trial)
+    trial.airflow.client.mark(trial.key, "failed")
+
+
+def _wait_until_alone(trial: Trial) -> None:
+    """Wait until the task is deferred and its process has ended."""
+    process = trial.process()
+    _wait_until_deferred(trial)
+    wait_for(lambda: is_gone(process.pid), "the task's process to end", 60)
 
 
 @dataclass(frozen=True)
@@ -98,6 +152,10 @@ def _two(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
 def _no_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     for triggerer in airflow.triggerers:
         triggerer.stop()
+
+
+def _start_triggerer(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    airflow.triggerers[0].start()
 
 
 def _mark_all(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
@@ -162,5 +220,8 @@ DISTURBANCES: dict[str, Disturbance] = {
     "trigger-lost": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
-    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_deferred),
+    "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_alone),
+    "mark-silent": Disturbance(_mark_in_silence),
+    "api-kill-at-deferral": Disturbance(_kill_api, before=_hold_looks, reach=_hold_first_look),
+    "mark-untaken": Disturbance(_start_triggerer, before=_no_triggerer, reach=_mark_when_deferred),
 }

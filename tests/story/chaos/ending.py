@@ -55,7 +55,7 @@ def end_followed(trial: Trial) -> None:
 def _is_settled(trial: Trial, run_id: int) -> bool:
     """Return whether a run is old enough to be asked for by someone who stays."""
     started = next(run["start_time"] for run in trial.runs if run["run_id"] == run_id)
-    return time.time() - started / 1000 > 3.0
+    return trial.slot.clock.now() - started / 1000 > 3.0
 
 
 def count_end(trial: Trial) -> None:

@@ -18,6 +18,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 
@@ -129,7 +130,7 @@ def _at_resume(trial: Trial, act: Callable[[Trial], None]) -> None:
     trial.verify(trial.slot.is_held(held), "the answer was given before the act was accepted")
 
 
-def hold_result(trial: Trial, seconds: float | None) -> object:
+def hold_result(trial: Trial, seconds: float | None) -> Any:
     """Let the run end and hold the request with which the task asks for its final metrics.
 
     :param seconds: None for ever.
@@ -161,10 +162,13 @@ _MOMENTS: dict[str, Callable[[Trial, Callable[[Trial], None]], None]] = {
 
 
 @contextlib.contextmanager
-def outage(trial: Trial, seconds: float) -> Iterator[None]:
-    """Reset every connection to the workspace for a while; the block takes place in it."""
+def outage(trial: Trial, seconds: float, path: str = "*") -> Iterator[None]:
+    """Reset every connection to the workspace for a while; the block takes place in it.
+
+    :param path: only of the requests to it.
+    """
     before = trial.slot.last_number
-    trial.slot.air.add_fault("*", then="reset", times=-1)
+    trial.slot.air.add_fault(path, then="reset", times=-1)
     end = time.monotonic() + seconds
     try:
         yield

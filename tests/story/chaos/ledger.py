@@ -15,16 +15,17 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.story.chaos.slots import Slot
 
-__all__ = ["CANCEL", "GET", "SUBMIT", "WINDOW", "Ledger"]
+__all__ = ["CANCEL", "GET", "SUBMIT", "TOKEN", "WINDOW", "Ledger"]
 
 SUBMIT, GET, CANCEL = "*/jobs/runs/submit", "*/jobs/runs/get", "*/jobs/runs/cancel"
+TOKEN = "*/oidc/v1/token"
+LISTS = ("/jobs/runs/list", "/ai-training/workflows")
 # The polling interval of the trials is one second; twice that, and what a crowded machine adds.
 WINDOW = 5.0
 
@@ -34,10 +35,14 @@ class Ledger:
     """Reads the journal of one slot for one experiment.
 
     :param name: what the experiments of the trial begin with.
+    :param by_list: whether a look at the list of runs counts as one at each of them. A triggerer looks at many runs of
+        one connection so. A run that nobody follows is in the list, too: only where each of them must have returned
+        its own result does the count hold.
     """
 
     slot: Slot
     name: str
+    by_list: bool = False
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -51,10 +56,11 @@ class Ledger:
 
     def followed(self, window: float = WINDOW) -> set[int]:
         """Return the ids of the runs that somebody has asked for in the last *window* seconds."""
-        since = time.time() - window
-        looks = [
-            r for r in self.slot.air.requests(path="*/jobs/runs/*") if r.time >= since and r.method == "GET"
-        ]
+        since = self.slot.clock.now() - window
+        looks = [r for r in self.slot.air.requests("GET") if r.time >= since]
+        if self.by_list and any(look.path.endswith(LISTS) for look in looks):
+            return {*self.alive}
+        looks = [look for look in looks if "/jobs/runs/" in look.path]
         return {int(found) for look in looks for found in look.query.get("run_id", [])}
 
     def looks(self, run_id: int) -> int:
@@ -73,6 +79,7 @@ class Ledger:
         return [one for one in self.alive if one not in self.followed() | self.asked_to_end]
 
     def ended_at(self) -> float | None:
-        """Return when the newest run ended, in seconds since the epoch; None while it is alive."""
+        """Return when the newest run ended, in seconds since the epoch by Airflow's clock; None while it is alive."""
         runs = self.runs
-        return runs[-1]["end_time"] / 1000 if runs and runs[-1]["end_time"] else None
+        ended = runs[-1]["end_time"] if runs else None
+        return ended / 1000 - self.slot.clock.ahead if ended else None

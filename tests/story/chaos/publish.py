@@ -52,21 +52,17 @@ def trials(document: dict[str, Any]) -> str:
 
     :param document: the content of ``records.json``.
     """
-    lines = document["cells"]
-    parts = [
-        NOTICE,
-        _made(document),
-        _summary(lines),
-        _before(document["before"]),
-        _not_tried(document["missing"]),
-    ]
-    titles = {row.key: row for row in CAUSES}
+    lines = [one for one in document["cells"] if not one["stock"]]
+    stock = [one for one in document["cells"] if one["stock"]]
+    parts = [NOTICE, _made(document), _summary(lines), _legend()]
     for group in GROUPS:
-        mine = [one for one in lines if titles[one["cause"]].group == group]
+        mine = [one for one in lines if _ROWS[one["cause"]].group == group]
         if mine:
-            rows = [["When ...", "Mode", "Airflow, executor", *_HEADS]]
-            rows += [_line(one, titles[one["cause"]].title) for one in mine]
-            parts.append(_folded(f"{group}: {_words(mine)}", _table(rows, _WIDTHS)))
+            parts.append(_folded(f"{group}: {_words(mine)}", _lines(mine)))
+    parts += [_not_tried({one["cause"] for one in lines}), _before(document["before"], lines)]
+    if stock:
+        title = f"The stock operator, at the same moments of its own launch: {_words(stock)}"
+        parts.append(_folded(title, _lines(stock)))
     return "".join(parts).rstrip("\n") + "\n"
 
 
@@ -92,12 +88,12 @@ def keep(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {
         "commit": found[0]["commit"],
         "passes": passes,
-        "missing": sorted(set(order) - {one["cause"] for one in lines}),
         "cells": lines,
         "unusual": unusual,
     }
 
 
+_ROWS = {row.key: row for row in CAUSES}
 _HEADS = ("Trials", "Duplicates", "Orphans", "Wrong outcomes", "Extra tries", "Left alive", "Thrown away")
 _WIDTHS = (34, 10, 16, 7, 9, 8, 9, 8, 8, 8)
 
@@ -130,6 +126,7 @@ def _summary(lines: list[dict[str, Any]]) -> str:
             else ""
         )
         said.append(f"- {bad} of {total['trials']} trials had {word}{excludes}.")
+    said.append(f"- In {total['gap']} a run stayed alive where the rows below say that it is a gap.")
     return "\n".join(said) + "\n\n"
 
 
@@ -137,32 +134,52 @@ def _totals(lines: list[dict[str, Any]]) -> dict[str, int]:
     return {name: sum(one[name] for one in lines) for name in COUNTS}
 
 
-def _before(before: dict[str, Any] | None) -> str:
-    """Return what the same runner found in earlier code: a runner that finds nothing proves nothing."""
+def _legend() -> str:
+    return "In the folds: trials, then duplicates / orphans / wrong outcomes / extra tries.\n\n"
+
+
+def _before(before: dict[str, Any] | None, now: list[dict[str, Any]]) -> str:
+    """Return what the same runner found in earlier code: a runner that finds nothing proves nothing.
+
+    :param now: today's lines.
+    """
     if before is None:
         return ""
-    total = before["totals"]
-    found = f"{total['duplicates']} duplicates, {total['orphans']} orphans, {total['wrong']} wrong outcomes"
-    return (
-        f"The same runner found {found} and {total['extra_tries']} extra tries in {total['trials']} trials of "
-        f"earlier code (commit ``{before['commit'][:12]}``).\n\n"
-    )
+    rows = [["When ...", "Mode", "Airflow", "Earlier code", "This commit"]]
+    for one in before["cells"]:
+        same = [line for line in now if _place(line) == _place(one)]
+        rows.append(
+            [
+                f"... {_ROWS[one['cause']].title}",
+                one["mode"],
+                one["leg"],
+                _words([one]),
+                _words(same) if same else "not tried",
+            ]
+        )
+    title = f"The same runner on earlier code (commit {before['commit'][:12]}): {_words(before['cells'])}"
+    return _folded(title, _table(rows, (40, 11, 9, 20, 20)))
 
 
-def _not_tried(missing: list[str]) -> str:
+def _place(line: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(line[name] for name in ("cause", "mode", "leg", "executor"))
+
+
+def _not_tried(tried: set[str]) -> str:
+    missing = [row.title for row in CAUSES if row.key not in tried]
     if not missing:
         return ""
-    titles = [row.title for row in CAUSES if row.key in missing]
-    words = "\n".join(f"- ... {title}" for title in titles)
-    return f"Rows of the tables above that this pass did not get to: {len(missing)}.\n\n" + _folded(
-        "Which", words + "\n"
-    )
+    words = "\n".join(f"- ... {title}" for title in missing)
+    return _folded(f"Not tried at this commit: {len(missing)} of {len(CAUSES)} rows", words + "\n")
 
 
-def _line(one: dict[str, Any], title: str) -> list[str]:
-    stock = " (stock operator)" if one["stock"] else ""
+def _lines(mine: list[dict[str, Any]]) -> str:
+    return _table([["When ...", "Mode", "Airflow, executor", *_HEADS], *map(_line, mine)], _WIDTHS)
+
+
+def _line(one: dict[str, Any]) -> list[str]:
     return [
-        f"... {title}{stock}",
+        f"... {_ROWS[one['cause']].title}",
         one["mode"],
         f"{one['leg']}, {one['executor'].removesuffix('Executor')}",
         *(str(one[name]) for name in COUNTS),
@@ -228,9 +245,7 @@ def main() -> None:
         old = json.loads(RECORDS.read_text()).get("before") if RECORDS.exists() else None
         before = [json.loads(path.read_text()) for path in args.before]
         kept = keep(json.loads(path.read_text()) for path in args.passes)
-        kept["before"] = (
-            {"commit": before[0]["commit"], "totals": _totals(keep(before)["cells"])} if before else old
-        )
+        kept["before"] = {name: keep(before)[name] for name in ("commit", "cells")} if before else old
         RECORDS.write_text(json.dumps(kept, indent=1) + "\n")
     if RECORDS.exists():
         (DOCS / "trials.inc").write_text(trials(json.loads(RECORDS.read_text())))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE, Cause, Gap, Leg, Mode, Outcome
+from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Mode, Outcome
 
 __all__ = ["CAUSES", "GROUPS", "cause"]
 
@@ -72,18 +72,11 @@ MOMENTS = (
 )
 
 
-_UNTAKEN = Gap(
-    NO_CHANCE,
-    f"a deferred task that no triggerer has taken up yet has no code that runs; {ORPHANS}",
-)
-
-
-def _exceptions(act: str, moment: str, live: Outcome) -> dict[tuple[Mode, Leg], Outcome]:
-    """Return where an act meets a task that is deferred already and that no triggerer has taken up yet."""
-    if moment != "handover" or not act.startswith("mark"):
-        return {}
-    words = "Is cancelled; stays alive if the task is deferred already and no triggerer has taken it up yet."
-    return {("deferrable", leg): replace(live, words=words, gap=_UNTAKEN) for leg in LEGS}
+IN_STORY: dict[tuple[str, str], tuple[Mode, ...]] = {
+    ("clear", "submit"): ("deferrable",),
+    ("mark-failed", "submit"): ("sync",),
+    ("mark-failed", "waiting"): ("deferrable",),
+}
 
 
 def _acts() -> tuple[Cause, ...]:
@@ -93,9 +86,8 @@ def _acts() -> tuple[Cause, ...]:
             f"a user {does}, {when}",
             USER,
             live if is_alive else ended,
-            exceptions=_exceptions(act, moment, live),
             trials=20 if moment != "waiting" else 10,
-            story=(0,) if (act, moment) in {("clear", "submit"), ("mark-failed", "submit")} else (),
+            story=IN_STORY.get((act, moment), ()),
         )
         for act, does, live, ended in ACTS
         for moment, when, is_alive in MOMENTS
@@ -113,6 +105,24 @@ _USER_MORE = (
         USER,
         _TWICE,
         trials=20,
+    ),
+    Cause(
+        "clear-then-mark",
+        "a user clears the task and marks it as failed seconds later",
+        USER,
+        replace(CANCELLED, words="All are cancelled.", most=2, most_tries=3),
+        trials=20,
+    ),
+    Cause(
+        "mark-silent",
+        "a user marks the task as failed, and Airflow does not answer its process before it is killed",
+        USER,
+        replace(
+            CANCELLED,
+            words="Is cancelled as soon as Airflow answers, by a small process that is left behind.",
+        ),
+        modes=("sync",),
+        shared=True,
     ),
     Cause("clear-finished", "a user clears the task after it has succeeded", USER, FRESH),
     Cause("clear-failed", "a user clears the task after its run has failed", USER, FRESH, shape="once"),
@@ -146,7 +156,7 @@ _LAUNCH = (
             "Is created once. The next try follows it, or creates it if it was not created yet.", tries=2
         ),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "eviction-at-submit",
@@ -162,7 +172,7 @@ _LAUNCH = (
         LAUNCH,
         WATCHED_ON,
         trials=20,
-        story=(0,),
+        story=("deferrable",),
     ),
     Cause(
         "missing-at-retry",
@@ -177,6 +187,13 @@ _LAUNCH = (
         "the workspace answers 401 for three seconds of the launch",
         LAUNCH,
         WATCHED_ON,
+    ),
+    Cause(
+        "no-token-at-launch",
+        "the workspace gives out no tokens for 15 seconds of the launch",
+        LAUNCH,
+        WATCHED_ON,
+        shape="principal",
     ),
 )
 
@@ -198,7 +215,7 @@ _WORKER = (
         FOLLOWED,
         modes=("sync",),
         trials=20,
-        story=(0,),
+        story=("sync",),
     ),
     Cause(
         "pod-eviction",
@@ -222,6 +239,28 @@ _WORKER = (
         modes=("sync",),
     ),
     Cause(
+        "worker-pause",
+        "the task's process stands still until the next try follows its run, and goes on then",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+        trials=20,
+    ),
+    Cause(
+        "worker-pause-at-submit",
+        "the same in the launch, while the submission is not answered yet",
+        WORKER,
+        FOLLOWED,
+        trials=20,
+    ),
+    Cause(
+        "supervisor-kill",
+        "the process above the task's own is killed, and the task's goes on alone",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+    ),
+    Cause(
         "kill-last",
         "the task's process is killed while it waits, and it has ``retries=0``",
         WORKER,
@@ -233,6 +272,22 @@ _WORKER = (
         ),
         modes=("sync",),
         shape="once",
+    ),
+    Cause(
+        "zombie",
+        "the task's processes stand still until Airflow gives them up, and go on beside the next try",
+        WORKER,
+        FOLLOWED,
+        modes=("sync",),
+        trials=20,
+    ),
+    Cause(
+        "celery-redelivery",
+        "the broker delivers the task's message a second time (``visibility_timeout``)",
+        WORKER,
+        WATCHED_ON,
+        modes=("sync",),
+        executors=("CeleryExecutor",),
     ),
     Cause(
         "celery-shutdown",
@@ -275,6 +330,15 @@ _TRIGGERER = (
         shape="once",
     ),
     Cause(
+        "mark-untaken",
+        "a user marks the task as failed in the seconds between its deferral and the triggerer's taking it up",
+        TRIGGERER,
+        CANCELLED,
+        modes=("deferrable",),
+        shared=True,
+        trials=20,
+    ),
+    Cause(
         "mark-unwatched",
         "a user marks the task as failed while no triggerer runs",
         TRIGGERER,
@@ -311,6 +375,14 @@ _AIRFLOW = (
         shared=True,
     ),
     Cause(
+        "api-kill-at-deferral",
+        "Airflow's API server is killed while a task is deferred, and started again ten seconds later",
+        AIRFLOW,
+        replace(WATCHED_ON, words="Stays alive. The watch goes on, or the next try follows it.", most_tries=2),
+        modes=("deferrable",),
+        shared=True,
+    ),
+    Cause(
         "api-outage-hasty",
         "Airflow's API server is away until the retries are used up (``retries`` x ``retry_delay`` too short)",
         AIRFLOW,
@@ -332,6 +404,32 @@ _AIRFLOW = (
 _OUTAGE_ENDS = "Is cancelled as soon as the workspace answers."
 _WORKSPACE = (
     Cause("workspace-outage", "the workspace cannot be reached for a minute", WORKSPACE, WATCHED_ON),
+    Cause(
+        "clock-ahead",
+        "Airflow's clock is ten minutes ahead of the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
+    Cause(
+        "clock-behind",
+        "Airflow's clock is ten minutes behind the workspace's",
+        WORKSPACE,
+        WATCHED_ON,
+    ),
+    Cause(
+        "token-outage",
+        "the workspace gives out no tokens for a minute, and the old ones run out",
+        WORKSPACE,
+        WATCHED_ON,
+        shape="principal",
+    ),
+    Cause(
+        "token-outage-at-mark",
+        "a user marks the task as failed while the workspace gives out no tokens for 20 seconds",
+        WORKSPACE,
+        replace(CANCELLED, words=_OUTAGE_ENDS),
+        shape="principal",
+    ),
     Cause(
         "outage-at-mark",
         "a user marks the task as failed while the workspace cannot be reached for 20 seconds",

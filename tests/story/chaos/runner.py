@@ -14,22 +14,24 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings
+from tests.story.airflow_cluster import AIRFLOW_3, AIRFLOW_VERSION, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS
 from tests.story.chaos.causes import Cause, Executor, Leg, Mode
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
-from tests.story.chaos.disturbances import DISTURBANCES, Disturbance
+from tests.story.chaos.disturbances import DISTURBANCES, Act, Disturbance
 from tests.story.chaos.ending import count_end, finish
 from tests.story.chaos.judge import judge
 from tests.story.chaos.slots import Slot
@@ -42,6 +44,7 @@ CROWDS = 2
 # More runs of one connection are looked up in lists, and the journal no longer says who asks for which.
 MOST_IN_A_SLOT = 2
 LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
+RELEASE = ".".join(AIRFLOW_VERSION.split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,17 @@ class Ground:
     :param parallelism: tasks side by side.
     :param executor: of Airflow.
     :param schedulers: how many.
+    :param triggerers: how many run from the start.
     :param stock: with the Dags of the stock Databricks provider's operator.
     :param package: a directory with the sources of this package; None for those that are installed.
     """
 
     directory: Path
     slots: int = 4
-    parallelism: int = 16
+    parallelism: int = 32
     executor: Executor = "LocalExecutor"
     schedulers: int = 1
+    triggerers: int = 1
     stock: bool = False
     package: Path | None = None
 
@@ -88,26 +93,33 @@ class Chaos:
         self.airflow = airflow
         self.slots = slots
         self.seed = seed
+        self._crowds = threading.BoundedSemaphore(CROWDS)
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
 
-    def run(self, plan: Iterable[Planned]) -> Iterator[dict[str, Any]]:
-        """Make all trials and give one record for each, as they end."""
+    def run(self, plan: Iterable[Planned], seconds: float = math.inf) -> Iterator[dict[str, Any]]:
+        """Make all trials and give one record for each, as they end.
+
+        Every cell has its first trials before any has its last ones.
+
+        :param seconds: after which no trial is begun any more.
+        """
+        end = time.monotonic() + seconds
         planned = [p for p in plan if self.airflow.settings.executor in p.cause.executors]
-        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
-        for is_crowd in (False, True):
-            jobs = [one for one in solo if (one[0].cause.shape == "mapped") == is_crowd]
-            pool = ThreadPoolExecutor(CROWDS if is_crowd else len(self.slots))
-            try:
-                yield from pool.map(self._solo, jobs)
-            finally:
-                pool.shutdown(cancel_futures=True)
         for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
             shared = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
             size = MOST_IN_A_SLOT * len(self.slots)
             for start in range(0, len(shared), size):
-                yield from self._shared(shared[start : start + size])
+                if time.monotonic() < end:
+                    yield from self._shared(shared[start : start + size])
+        solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
+        solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
+        pool = ThreadPoolExecutor(len(self.slots))
+        try:
+            yield from filter(None, pool.map(lambda job: self._solo(job, end), solo))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -115,13 +127,15 @@ class Chaos:
             planned.cause, planned.mode, LEG, number, slot, self.airflow, Random(name), stock=planned.stock
         )
 
-    def _solo(self, job: tuple[Planned, int]) -> dict[str, Any]:
+    def _solo(self, job: tuple[Planned, int], end: float) -> dict[str, Any] | None:
+        if time.monotonic() > end:
+            return None
         planned, number = job
         slot = self._free.get()
         try:
             slot.reset()
             trial = self._trial(planned, number, slot)
-            with _watched(trial):
+            with self._crowds if len(trial.keys) > 1 else nullcontext(), _watched(trial):
                 ACTS[planned.cause.key](trial)
                 finish(trial)
             return _report(trial)
@@ -134,19 +148,19 @@ class Chaos:
         for slot in self.slots:
             slot.reset()
         trials = [self._trial(*job, self.slots[n % len(self.slots)]) for n, job in enumerate(jobs)]
-        disturbance.before(self.airflow, trials)
+        self._disturb(disturbance.before, trials)
         with ThreadPoolExecutor(len(trials)) as pool:
             list(pool.map(lambda trial: _reach(trial, disturbance), trials))
             try:
-                self._disturb(disturbance, trials)
+                self._disturb(disturbance.act, trials)
             finally:
                 self.airflow.triggerers[0].start()
                 list(pool.map(_end, trials))
         return [_report(trial) for trial in trials]
 
-    def _disturb(self, disturbance: Disturbance, trials: list[Trial]) -> None:
+    def _disturb(self, act: Act, trials: list[Trial]) -> None:
         try:
-            disturbance.act(self.airflow, trials)
+            act(self.airflow, trials)
             self.airflow.wait_until_healthy()
         except Exception as error:  # noqa: BLE001 - without the disturbance no trial of it says anything
             for trial in trials:
@@ -154,6 +168,8 @@ class Chaos:
 
 
 def _reach(trial: Trial, disturbance: Disturbance) -> None:
+    if trial.observed.thrown:
+        return
     with _watched(trial):
         trial.start()
         disturbance.reach(trial)
@@ -195,7 +211,7 @@ def _report(trial: Trial) -> dict[str, Any]:
     record = {
         "cause": trial.cause.key,
         "mode": trial.mode,
-        "leg": LEG,
+        "leg": RELEASE,
         "executor": trial.airflow.settings.executor,
         "number": trial.number,
         "stock": trial.stock,
@@ -243,7 +259,7 @@ def chaos(ground: Ground, seed: int) -> Iterator[Chaos]:
         package=ground.package,
         env=env,
     )
-    cluster = AirflowCluster(settings)
+    cluster = AirflowCluster(settings, triggerers=ground.triggerers)
     try:
         (cluster.home / "dags").mkdir(parents=True)
         shapes = ["stock"] if ground.stock else [*SHAPES]

@@ -24,15 +24,28 @@ import requests
 
 from databricks_air_local import LocalAirRuntime
 from databricks_air_local.remote import Recorded
+from databricks_air_local.state.clock import RealClock
 from tests.story.airflow_cluster import wait_for
 from tests.story.chaos.dags import STOCK_COMMAND
 
 __all__ = ["Slot", "experiment_of"]
 
+TOKEN_SECONDS = 5.0  # what a service principal has asked for is good for so long
+
 
 def experiment_of(run: dict[str, Any]) -> str:
     """Return the experiment that a run was submitted for."""
     return str(run["body"]["tasks"][0]["ai_runtime_task"]["experiment"]).rsplit("/", 1)[-1]
+
+
+class MovedClock(RealClock):
+    """The machine's clock, or one that differs from it by ``ahead`` seconds."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return super().now() + self.ahead
 
 
 class Slot:
@@ -47,7 +60,10 @@ class Slot:
         self.conn_id = f"air_{number}"
         self.code = directory / "code"
         self.code.mkdir(exist_ok=True)
-        self.air = LocalAirRuntime(directory / f"air-{number}", retry_wait=0.1)
+        self.clock = MovedClock()
+        self.air = LocalAirRuntime(
+            directory / f"air-{number}", retry_wait=0.1, token_seconds=TOKEN_SECONDS, clock=self.clock
+        )
         self.air.start()
 
     @property
@@ -64,6 +80,7 @@ class Slot:
         }
         return {
             f"AIRFLOW_CONN_AIR_{self.number}": json.dumps(own),
+            f"AIRFLOW_CONN_AIR_{self.number}_PRINCIPAL": json.dumps({**own, "login": "app"}),
             f"AIRFLOW_CONN_STOCK_{self.number}": json.dumps(stock),
         }
 
@@ -81,7 +98,8 @@ class Slot:
         requests.post(target, data=b"true\n", headers=headers, timeout=60).raise_for_status()
 
     def reset(self) -> None:
-        """Forget faults, behaviours and the journal; runs stay."""
+        """Forget faults, behaviours and the journal, and put the clock right; runs stay."""
+        self.clock.ahead = 0.0
         self.air.clear_faults()
         self.air.clear_requests()
         self.air.forget_behaviours()

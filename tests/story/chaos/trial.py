@@ -96,7 +96,7 @@ class Trial:
     @property
     def ledger(self) -> Ledger:
         """The workspace's record of this trial."""
-        return Ledger(self.slot, self.name)
+        return Ledger(self.slot, self.name, by_list=self.cause.shape == "mapped")
 
     @property
     def runs(self) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def connection(commands: Commands) -> str:
     return json.dumps(parts)
 
 
-def _airflow() -> dict[str, str]:
+def _airflow() -> dict[str, Any]:
     """Return the settings of this process's Airflow, which has a database."""
     return {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_")}
 
@@ -62,7 +62,7 @@ def test_every_command_starts_in_half_a_second(name: str) -> None:
 def test_a_connection_signs_in_without_airflows_command_line(commands: Commands, airflow_db: Path) -> None:
     """``--connection`` asks Airflow for one of its connections; one that it lacks is told."""
     number = commands.ended()
-    variable = {"AIRFLOW_CONN_AIR_OTHER": connection(commands)}
+    variable: dict[str, Any] = {"AIRFLOW_CONN_AIR_OTHER": connection(commands)}
     done = commands.run("get", number, "--connection", "air_other", "-o", "json", without=NOBODY, **variable)
     assert done.data["run_id"] == number
     nowhere = ("get", number, "--connection", "nowhere", "-o", "json")

@@ -95,7 +95,8 @@ def claim(client: SyncClient, tmp_path: Path) -> Callable[..., Asking]:
         signs = Signs(try_number, int(life), more.pop("retries", 2), more.pop("clears", 0))
 
         def submit(token: str, created: Callable[[int], None]) -> int:
-            return launch(client, CONFIG, token=token, created=created)
+            note = {"idempotency_token": token}
+            return launch(client, CONFIG, token=token, created=created, owner=note)
 
         finder = RunFinder(
             client,
@@ -325,3 +326,27 @@ def test_a_submission_that_was_only_meant_is_made_by_the_next_try(
     # Tries of another count of clears name their life otherwise; the record knows the token.
     assert claim(2, store=kept, retries=7).obtain().run_id == first.run_id
     assert air.runs_created == before
+
+
+def test_without_a_store_a_live_run_is_found_by_its_note(
+    air: LocalAirRuntime, claim: Callable[..., Asking]
+) -> None:
+    """A retry that can send no submission, because its configuration is broken by now, finds the run of its life."""
+    air.on("claim").hangs()
+    first = claim().obtain()
+    other = claim(2, life="3", token="another").obtain()
+    found = claim(2).finder.recover(None)
+    assert found is not None
+    assert found.run_id == first.run_id
+    by_token = claim(4, life="3").finder.recover("another")
+    assert by_token is not None
+    assert by_token.run_id == other.run_id
+
+
+def test_no_other_run_is_found_by_its_note(air: LocalAirRuntime, claim: Callable[..., Asking]) -> None:
+    """A first try, another life, and a try that a store remembers for, find none."""
+    air.on("claim").hangs()
+    claim().obtain()
+    assert claim(1).finder.recover(None) is None
+    assert claim(2, life="3").finder.recover(None) is None
+    assert claim(2, store=Store()).finder.recover(None) is None

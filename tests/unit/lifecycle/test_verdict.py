@@ -78,6 +78,8 @@ def test_what_ends_a_worker_decides_over_the_run(
         (Seen("deferred"), (2, 9), "rerun", True),
         (Seen("deferred", 2), (1, 5), "rerun", None),
         (Seen("deferred"), (2, 5), "rerun", False),
+        (Seen("failed"), (2, 5), "rerun", False),
+        (Seen(None), (2, 5), "rerun", False),
         (Seen("deferred"), (1, 9), "rerun", True),
         (Seen("running"), (1, 9), "rerun", True),
         (Seen("running"), None, "adopt", False),
@@ -89,7 +91,8 @@ def test_what_cancels_a_trigger_decides_over_the_run(
 ) -> None:
     """A trigger that another triggerer took over leaves the run; one whose task a user ended cancels it.
 
-    A task on its way back to a worker was resumed, or cleared: that is asked again.
+    A task on its way back to a worker was resumed, or cleared: that is asked again. A newer attempt that has adopted
+    the run answers for it, whatever became of the task since.
     """
     verdict = judge_trigger(seen, run_id=5, try_number=1, owner=owner, on_clear=on_clear)
     assert verdict.cancel is cancel

@@ -14,13 +14,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import os
+import socket
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow import __version__ as _airflow_version
 from packaging.version import Version
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = [
@@ -36,15 +41,20 @@ __all__ = [
     "ask_database",
     "ask_own_state",
     "async_connection",
+    "call_after_report",
+    "channel",
     "clear_count",
     "dag_run_row",
     "earlier_successes",
     "is_gone",
+    "is_in_process",
+    "is_same_dag_run",
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
     "read_owner",
     "state_store",
+    "take_channel",
     "write_own_xcom",
     "xcom_of_database",
 ]
@@ -211,6 +221,99 @@ def ask_database(ti: Any, row: int | None = None) -> Seen | None:
     if found is None or (row is not None and found[3] != row):
         return GONE
     return Seen(found[0], found[1], found[2] is not None)
+
+
+def call_after_report(work: Callable[[], None]) -> None:
+    """Let a function be called in this process once its task has reported to Airflow how it ended.
+
+    Airflow 3 asks for the operator's links then, which do the same; Airflow 2 tells listeners.
+
+    :param work: takes no argument.
+    """
+    if AIRFLOW_V_3_0_PLUS:
+        return
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    class AfterReport:
+        """Hears that the command that runs a task ends; other jobs of this process are others' business."""
+
+        @hookimpl
+        def before_stopping(self, component: Any) -> None:
+            """Do the work."""
+            if type(component).__name__ == "TaskCommandMarker":
+                work()
+
+    get_listener_manager().add_listener(AfterReport())  # type: ignore[no-untyped-call]
+
+
+def is_in_process() -> bool:
+    """Say whether ``dags test`` runs this task: its trigger then runs in this very process, and after it."""
+    if not AIRFLOW_V_3_0_PLUS:
+        return False
+    from airflow.sdk.execution_time import task_runner
+
+    return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+
+
+def is_same_dag_run(ti: Any, began: datetime | None) -> bool:
+    """Say whether the Dag run of that name is still the one that began then; True where Airflow does not tell.
+
+    The row of the task instance tells it on Airflow 2, see ``ask_own_state``; 3.0 and 3.1 have no such question.
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: the running task instance.
+    :param began: the start of its Dag run, as the task was told.
+    """
+    if not AIRFLOW_V_3_0_PLUS or began is None:
+        return True
+    from airflow.sdk.execution_time import comms, task_runner
+
+    question = getattr(comms, "GetDagRun", None)
+    if question is None:
+        return True
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(question(dag_id=ti.dag_id, run_id=ti.run_id))
+    except Exception as error:
+        if is_gone(error):
+            return False
+        raise
+    return getattr(answer, "start_date", began) == began
+
+
+def channel() -> int | None:
+    """Return a file descriptor of this task's channel to Airflow, for a process that outlives it; None for none.
+
+    Airflow 3 answers on it for some time after the task's process has ended (``[workers] socket_cleanup_timeout``).
+    """
+    if not AIRFLOW_V_3_0_PLUS:
+        return None
+    from airflow.sdk.execution_time import task_runner
+
+    own = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
+    return None if own is None else os.dup(own.fileno())
+
+
+def take_channel(descriptor: int) -> None:
+    """Go on with the channel of a task's process that has ended.
+
+    :param descriptor: what ``channel`` has returned in that process.
+    """
+    from airflow.sdk.execution_time import comms, task_runner
+
+    # Greater than any number that the task has used: an answer that it has not waited for is not ours.
+    first = 1_000_000_000
+
+    class Heir(comms.CommsDecoder):  # type: ignore[type-arg]
+        def _read_frame(self, maxfds: Any = None) -> Any:
+            while True:
+                frame = super()._read_frame(maxfds)
+                if getattr(frame, "id", first) >= first:
+                    return frame
+
+    task_runner.SUPERVISOR_COMMS = Heir(
+        socket=socket.socket(fileno=descriptor), id_counter=itertools.count(first)
+    )
 
 
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:

@@ -28,6 +28,7 @@ from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.http.errors import (
+    ApiError,
     AuthError,
     NotFoundError,
     RequestError,
@@ -148,7 +149,9 @@ def test_a_budget_ends_the_repetition(air: LocalAirRuntime, perform: Perform) ->
     ],
     ids=["get", "cancel", "get-status", "submit"],
 )
-def test_a_refusal_is_final(air: LocalAirRuntime, perform: Perform, call: Call[Any], error: type) -> None:
+def test_a_refusal_is_final(
+    air: LocalAirRuntime, perform: Perform, call: Call[Any], error: type[ApiError]
+) -> None:
     """A client error is told at once, as what it is, with the server's words."""
     with pytest.raises(error) as caught:
         perform(call)

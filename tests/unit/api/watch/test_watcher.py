@@ -20,6 +20,7 @@ import json
 import logging
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,8 @@ def test_a_list_that_is_switched_off_is_done_without(
             following = asyncio.create_task(fleet.follow(watcher, runs, polling_interval=1.0))
             await asyncio.sleep(2.0)
             for path in gone:
-                await asyncio.to_thread(
-                    lambda path=path: fleet.air.add_fault(
-                        path, times=-1, status=404, error_code="FEATURE_DISABLED"
-                    )
-                )
+                fault = partial(fleet.air.add_fault, path, times=-1, status=404)
+                await asyncio.to_thread(fault, error_code="FEATURE_DISABLED")
             await following
 
     with caplog.at_level(logging.WARNING):

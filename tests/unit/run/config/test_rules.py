@@ -147,8 +147,10 @@ def test_built_by_name_tells_everything() -> None:
     """A configuration that is built in Python raises the same errors, all at once."""
     with pytest.raises(ConfigError) as caught:
         RunConfig(
-            experiment_name="a b", compute={"accelerator_type": "a10", "num_accelerators": 0}, comand="x"
-        )  # type: ignore[arg-type,call-arg]
+            experiment_name="a b",
+            compute={"accelerator_type": "a10", "num_accelerators": 0},  # type: ignore[arg-type]
+            comand="x",  # type: ignore[call-arg]
+        )
     assert {error.path for error in caught.value.errors} == {
         "experiment_name",
         "compute.accelerator_type",
@@ -161,7 +163,7 @@ def test_configuration_cannot_be_changed() -> None:
     """A configuration is frozen; a changed copy is a new one with a document of its own."""
     config = load_run_config(VALID)
     with pytest.raises(Exception, match="frozen"):
-        config.max_retries = 1  # type: ignore[misc]
+        config.max_retries = 1
 
     copy = config.model_copy(update={"max_retries": 1})
 

@@ -20,7 +20,7 @@ import pytest
 from airflow.providers.databricks_air.run import RunConfig
 from airflow.providers.databricks_air.run.launch.payload import submit_body, validate_body, version_of_image
 
-BASE = {
+BASE: dict[str, Any] = {
     "experiment_name": "demo",
     "compute": {"accelerator_type": "GPU_1xA10", "num_accelerators": 1},
     "command": "x",

@@ -71,7 +71,7 @@ def read_all(service: BadService, *, resume: float, interval: float) -> list[lis
         if over:
             # Misfortune must end, or no reading could.
             service.misfortune = 0.0
-        if not stream.drained and service.draw.random() < resume:
+        if service.draw.random() < resume and not stream.drained:
             stream = LogStream(1, (0, 1), json.loads(json.dumps(stream.cursor)), now=service.now)
         service.clock += interval if stream.next_delay else 0.05
     return polls

@@ -36,17 +36,20 @@ TRACEBACK = [
 ]
 
 
-def _table(found: Counter[tuple[str, str]]) -> str:
+def _table(found: Counter[tuple[str, str | None]]) -> str:
     """Return the confusion table: cause that a person names, cause that was found, how often."""
     rows = [
-        f"{named:20} {cause or 'unknown':20} {count:4}" for (named, cause), count in sorted(found.items())
+        f"{named:20} {cause or 'unknown':20} {count:4}"
+        for (named, cause), count in sorted(found.items(), key=str)
     ]
     return "\n".join(["named                found                count", *rows])
 
 
 def test_no_ending_gets_a_wrong_cause() -> None:
     """Over all endings the cause is the one that a person names, or none; a failure shows the table."""
-    found = Counter((ending.cause, (cause := diagnose(ending.lines)) and cause.name) for ending in ENDINGS)
+    found = Counter(
+        (ending.cause, cause.name if (cause := diagnose(ending.lines)) else None) for ending in ENDINGS
+    )
     table = _table(found)
     wrong = [pair for pair in found if pair[1] is not None and pair[0] != pair[1]]
     unknown = sum(count for (_, cause), count in found.items() if cause is None)

@@ -112,12 +112,10 @@ class Following:
         told = self.task.told()
         watch = WatchOrder(**{**told.watch, "run_id": run_id})
         by_trigger = not watch.is_overdue and told.lost < TRIGGERS_LOST
-        self.log.warning(
-            "The trigger that followed run %s was lost (%s); %s follows it",
-            run_id,
-            why,
-            "another one" if by_trigger else "the worker",
-        )
+        next_step = "another one follows it" if by_trigger else "the worker follows it"
+        if watch.is_overdue:
+            next_step = "its execution_timeout has passed, so nobody follows it any more"
+        self.log.warning("The trigger that followed run %s was lost (%s); %s", run_id, why, next_step)
         if by_trigger:
             self.task.remember_lost(told)
         return watch, by_trigger

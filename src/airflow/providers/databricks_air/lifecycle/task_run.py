@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.databricks_air.exceptions import AirServiceError
+from airflow.providers.databricks_air.exceptions import AirConfigError, AirServiceError
 from airflow.providers.databricks_air.lifecycle.end.worker import Worker
 from airflow.providers.databricks_air.lifecycle.launch.find_or_submit import RunFinder
 from airflow.providers.databricks_air.lifecycle.owner.identity import begun_alone, signs_of, task_identity
@@ -35,6 +35,7 @@ from airflow.providers.databricks_air.lifecycle.owner.record import (
     TaskGoneError,
 )
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY
+from airflow.providers.databricks_air.run.errors import ConfigError
 from airflow.providers.databricks_air.run.outcome.result import page_url
 from airflow.providers.databricks_air.version_compat import is_gone, state_store
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["TaskRun", "Told", "deadline_of", "fingerprint"]
 
 log = logging.getLogger(__name__)
+
+BROKEN = "The configuration cannot be read any more; run %s goes on as it was made: %s"
 
 
 class Told(NamedTuple):
@@ -116,13 +119,23 @@ class TaskRun:
     def submit(self) -> Run:
         """Check, upload and submit once, and return the run.
 
+        Where Airflow keeps nothing for a later try (up to 3.2), one whose configuration is broken by now follows the
+        run that the workspace shows.
+
         :raises ConfigError: when the configuration has mistakes, or the workspace refuses it.
         :raises SnapshotError: when the code cannot be packed.
         :raises ApiError: when a request fails for good.
         """
         from airflow.providers.databricks_air.api.launch.launch import send_files, submit
 
-        self.config, base_dir = config, _ = self.read()
+        try:
+            self.config, base_dir = config, _ = self.read()
+        except (ConfigError, AirConfigError) as error:
+            if (found := self._finder.recover(self.token)) is None:
+                raise
+            log.warning(BROKEN, found.run_id, error)
+            self.worker.created(found.run_id)
+            return found
         self.check(config)
 
         def start(token: str, created: Callable[[int], None]) -> int:
@@ -195,6 +208,9 @@ class TaskRun:
     def _push(self, values: Mapping[str, Any]) -> None:
         ti: Any = self.context["ti"]
         for key, value in values.items():
+            if self.worker.is_killed:
+                # The channel to Airflow is needed for the question who it was.
+                return
             try:
                 ti.xcom_push(key=key, value=value)
             except Exception as error:  # noqa: BLE001 - Airflow has many errors, and one that matters
@@ -217,11 +233,7 @@ class TaskRun:
             self.config, _ = self.read()
             now = fingerprint(self.config)
         except Exception as error:  # noqa: BLE001 - the run is there, whatever the configuration says by now
-            log.warning(
-                "The configuration cannot be read any more; run %s goes on as it was made: %s",
-                record.run_id,
-                error,
-            )
+            log.warning(BROKEN, record.run_id, error)
             return
         changed = sorted(
             name for name in {*now, *record.made_from} if now.get(name) != record.made_from.get(name)

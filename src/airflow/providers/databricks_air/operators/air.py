@@ -215,13 +215,13 @@ class AirRunOperator(BaseOperator):
             worker.on_kill()
 
     def after_report(self) -> None:
-        """Look whether Airflow has taken the hand-over to the trigger; called when the task has reported.
+        """Stay in charge of the run until a trigger has taken it up; called when the task has reported.
 
-        A task that a person ends in that very moment gets no signal and no trigger, and nobody else follows
-        its run.
+        A task that a person ends before that gets no signal and no trigger, and nobody else follows its run.
         """
         if self._is_handed_over and self._worker is not None:
-            self._worker.check_hand_over()
+            self._is_handed_over = False
+            self._worker.stay_until_taken()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer, also where Airflow has lost the trigger: that is no reason to end a run.
@@ -245,10 +245,12 @@ class AirRunOperator(BaseOperator):
 
     def _hand_over(self, watch: WatchOrder) -> NoReturn:
         from airflow.providers.databricks_air.triggers.air import AirRunTrigger
+        from airflow.providers.databricks_air.version_compat import call_after_report
 
         if self._worker is not None:
             self._worker.check_still_wanted()
         self._is_handed_over = True
+        call_after_report(self.after_report)
         self.defer(trigger=AirRunTrigger(**watch.arguments()), method_name="execute_complete")
         raise AssertionError("defer raises")
 

@@ -89,9 +89,14 @@ TOKEN_SECONDS = 1.0
 
 
 def go_on_alone(
-    credentials: Credentials, *, run_id: int | None, body: Mapping[str, Any] | None = None
+    credentials: Credentials,
+    *,
+    run_id: int | None,
+    body: Mapping[str, Any] | None = None,
+    question: Mapping[str, Any] | None = None,
+    channel: int | None = None,
 ) -> None:
-    """Let a process of its own go on asking: Airflow ends this one in a moment.
+    """Let a process of its own go on asking for the end of a run: Airflow ends this one in a moment.
 
     It has a session of its own, so that no signal to this one's group reaches it, reads the credentials from a
     pipe, so that nobody sees them, and ends after the cancel, or after a quarter of an hour.
@@ -99,6 +104,9 @@ def go_on_alone(
     :param credentials: the workspace and who asks.
     :param run_id: id of the run; None while its submission has no answer.
     :param body: the submission without an answer; sent again, its token gives the id of the run that it has made.
+    :param question: of which task instance Airflow must be asked first whether a person has ended it; None when
+        that is known.
+    :param channel: a file descriptor of the channel to Airflow, for the question.
     """
     name = run_id or "whose submission has no answer yet"
     try:
@@ -111,6 +119,9 @@ def go_on_alone(
         "headers": headers,
         "run_id": run_id,
         "body": body,
+        "question": question,
+        "channel": channel,
+        "parent": os.getpid(),
         "seconds": PROMISE_SECONDS,
     }
     program = "airflow.providers.databricks_air.lifecycle.end.last_cancel"
@@ -121,6 +132,7 @@ def go_on_alone(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=() if channel is None else (channel,),
             # Airflow 3 forbids its tasks the database, and would fail in a fresh process that sets it up.
             env={**os.environ, "_AIRFLOW__AS_LIBRARY": "1"},
         )
@@ -130,4 +142,8 @@ def go_on_alone(
     except OSError as error:
         log.error("Run %s: no process could be started that goes on asking for its end: %s", name, error)
     else:
-        log.warning("Run %s: process %s goes on asking for its end", name, process.pid)
+        what = "who ended its task" if question else "for its end"
+        log.warning("Run %s: process %s goes on asking %s", name, process.pid, what)
+    finally:
+        if channel is not None:
+            os.close(channel)

@@ -15,10 +15,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 
 from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
@@ -27,6 +32,8 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundE
 __all__ = ["main"]
 
 PAUSE = 2.0
+# The supervisor of the task's process waits for this one, for a minute at most.
+ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,33 @@ class _Given:
         return self.given
 
 
+def _is_cancelled_by_a_person(order: Mapping[str, Any]) -> bool:
+    """Ask Airflow, when the task's process has ended and nobody else uses its channel any more."""
+    from airflow.providers.databricks_air.lifecycle.end.verdict import ask_for_task, judge_worker
+    from airflow.providers.databricks_air.version_compat import take_channel
+
+    # Whatever hangs ends here, and the run is left to the next try.
+    signal.alarm(ANSWER_SECONDS)
+    while os.getppid() == order["parent"]:
+        time.sleep(0.1)
+    question = dict(order["question"])
+    began, on_clear = question.pop("began"), question.pop("on_clear")
+    take_channel(order["channel"])
+    ti = SimpleNamespace(**question)
+    seen = ask_for_task(ti, began and datetime.fromisoformat(began), on_clear)
+    signal.alarm(0)
+    os.close(order["channel"])
+    verdict = judge_worker(
+        seen, try_number=ti.try_number, is_adoptable=True, timed_out=False, on_clear=on_clear
+    )
+    return bool(verdict.cancel)
+
+
 def main() -> int:
     """Ask for the end of the run in the order until the workspace takes it; 1 when it never does."""
     order = json.loads(sys.stdin.read())
+    if order["question"] and not _is_cancelled_by_a_person(order):
+        return 0
     client = SyncClient(_Given(order["host"], order["headers"]))
     run_id: int | None = order["run_id"]
     end = time.monotonic() + order["seconds"]

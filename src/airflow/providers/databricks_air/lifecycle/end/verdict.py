@@ -19,11 +19,13 @@ never means 'a person'.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.databricks_air.version_compat import Seen
+from airflow.providers.databricks_air.version_compat import GONE, Seen, ask_own_state, is_same_dag_run
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.databricks_air.arguments import OnClear, OnKill
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "USER_STATES",
     "RunPolicy",
     "Verdict",
+    "ask_for_task",
     "judge_trigger",
     "judge_worker",
 ]
@@ -61,6 +64,23 @@ class Verdict(NamedTuple):
 
     cancel: bool | None
     why: str
+
+
+def ask_for_task(ti: Any, began: datetime | None, on_clear: OnClear, row: int | None = None) -> Seen | None:
+    """Ask Airflow for the state of this very task instance, which may have a successor of the same name.
+
+    Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. The Dag
+    run tells them apart; the id of the task instance would not, for a retry gives it a new one, too, and its run is
+    ours. With ``on_clear="adopt"`` the name has to do. Blocks on Airflow's own channel.
+
+    :param ti: the task instance.
+    :param began: when its Dag run did.
+    :param on_clear: what a cleared task does with its old run.
+    :param row: id of the Dag run's row, where there is one.
+    """
+    seen = ask_own_state(ti, row)
+    is_clear = seen is None or seen.state in USER_STATES | {"up_for_retry"}
+    return seen if is_clear or on_clear == "adopt" or is_same_dag_run(ti, began) else GONE
 
 
 def judge_worker(

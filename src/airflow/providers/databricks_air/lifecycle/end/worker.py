@@ -39,14 +39,15 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end, go_on_alone
+from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.end.verdict import (
     USER_STATES,
     RunPolicy,
     Verdict,
+    ask_for_task,
     judge_worker,
 )
 from airflow.providers.databricks_air.lifecycle.owner.record import (
-    RUN_ID_KEY,
     Memory,
     TaskGoneError,
     known_run,
@@ -58,9 +59,9 @@ from airflow.providers.databricks_air.version_compat import (
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
     Seen,
-    ask_own_state,
+    channel,
     dag_run_row,
-    read_own_xcom,
+    is_in_process,
     state_store,
 )
 
@@ -72,10 +73,11 @@ __all__ = ["Worker", "ask_with_limit"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is, or for the answer to a
-# submission that is under way; the cancel itself takes milliseconds, or fails.
-ASK_SECONDS = 2.0
-CANCEL_SECONDS = 1.5
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (up to three requests, each of
+# which takes a second on a busy machine), or for the answer to a submission that is under way; the cancel itself
+# takes milliseconds, or is left to a process of its own.
+ASK_SECONDS = 3.5
+CANCEL_SECONDS = 1.0
 LEAVE_SECONDS = 30.0
 
 
@@ -102,6 +104,7 @@ class Worker:
         self.client = client
         self._ti: Any = context["ti"]
         self._row = dag_run_row(context)
+        self._began = getattr(context["dag_run"], "start_date", None)
         self._policy = policy
         self._memory = memory
         self._launching: Future[int] | None = None
@@ -186,12 +189,17 @@ class Worker:
         """The run has ended, or may go on alone: whatever comes now is no reason to end it."""
         self._is_settled = True
 
-    def check_hand_over(self) -> None:
-        """Cancel the run if a person has ended the task while it was handed over to a trigger."""
-        seen = self.tell_airflow(lambda: ask_with_limit(self._ask, LEAVE_SECONDS))
-        if seen is None or seen.state not in USER_STATES:
+    def stay_until_taken(self) -> None:
+        """Cancel the run if a person ends the task before a trigger has taken it up.
+
+        No signal says so any more, and one that comes is about this process alone.
+        """
+        self.settle()
+        if is_in_process():
             return
-        verdict = self._verdict(seen, timed_out=False)
+        wait = HandOver(self._ti, self.run_id or 0, self._policy.on_clear, self._ask)
+        verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
+        log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:
             self.give_up(verdict.why)
 
@@ -233,6 +241,8 @@ class Worker:
         if not verdict.cancel or self._policy.on_kill == "detach":
             why = verdict.why if not verdict.cancel else f"{verdict.why}, and on_kill is 'detach'"
             log.info("Run %s stays alive: %s", self.run_id or "(if any)", why)
+            if seen is None and not timed_out:
+                self._ask_on()
             if must_raise:
                 raise AirRunInterruptedError(f"Interrupted; run {self.run_id} stays alive: {why}")
             return
@@ -266,7 +276,7 @@ class Worker:
         if isinstance(error, KeyboardInterrupt):
             return Verdict(True, "interrupted from the keyboard")
         if isinstance(error, TaskGoneError):
-            return self._verdict(ask_with_limit(self._ask, ASK_SECONDS) or GONE, timed_out=False)
+            return self._verdict(ask_with_limit(self._ask, LEAVE_SECONDS) or GONE, timed_out=False)
         if isinstance(error, AirflowFailException) or not self._is_adoptable:
             return Verdict(True, "the task fails, and no later try follows the run")
         return Verdict(False, "the next try of the task follows it")
@@ -285,24 +295,24 @@ class Worker:
         )
 
     def _ask(self) -> Seen | None:
-        """Ask for the state of this very task instance, which may have a successor of the same name.
+        return ask_for_task(self._ti, self._began, self._policy.on_clear, self._row)
 
-        Airflow 3 answers by name: a Dag run that was deleted and created again has a task instance that runs. What
-        is kept under the id of ours tells them apart; but a retry gives a new id, too. The XComs tell these apart,
-        which a deletion takes away and a retry keeps until it begins. With ``on_clear="adopt"`` the name has to do.
-        """
-        seen = ask_own_state(self._ti, self._row)
-        is_unclear = seen is not None and seen.state not in USER_STATES | {"up_for_retry"}
-        if is_unclear and self._policy.on_clear != "adopt":
-            try:
-                self._memory.keep()
-            except TaskGoneError:
-                return seen if self._is_announced() else GONE
-        return seen
-
-    def _is_announced(self) -> bool:
-        """Whether the task instance of our name still shows our run."""
-        return self.run_id is not None and read_own_xcom(self._ti, RUN_ID_KEY) == self.run_id
+    def _ask_on(self) -> None:
+        """Leave the question who ended the task to a process of its own: Airflow has not answered in time."""
+        if self._policy.on_kill == "detach" or (self.run_id is None and not self._may_have_been_made):
+            return
+        if (descriptor := channel()) is None:
+            return
+        names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+        question = {
+            **{name: getattr(self._ti, name) for name in names},
+            "began": self._began and self._began.isoformat(),
+            "on_clear": self._policy.on_clear,
+        }
+        body = self._submission if self.run_id is None else None
+        go_on_alone(
+            self.client.credentials, run_id=self.run_id, body=body, question=question, channel=descriptor
+        )
 
     def _spawn(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()

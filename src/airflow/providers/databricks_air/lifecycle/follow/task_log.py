@@ -28,12 +28,12 @@ from typing import Any, Literal
 from asgiref.sync import sync_to_async
 
 from airflow.providers.databricks_air.api.logs.stream import LogCursor, LogStream, parse_log_nodes
+from airflow.providers.databricks_air.lifecycle.owner.record import POSITION_KEY
 from airflow.providers.databricks_air.run.logs.lines import LogLine
 from airflow.providers.databricks_air.version_compat import read_own_xcom, write_own_xcom
 
-__all__ = ["LOG_KEY", "TAKEN_OVER", "TaskLog"]
+__all__ = ["TAKEN_OVER", "TaskLog"]
 
-LOG_KEY = "databricks_air_log"
 ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
@@ -74,19 +74,19 @@ class TaskLog:
         return self._stream.cursor if self._stream else None
 
     async def open(self, ti: Any, log: Any) -> LogStream | None:
-        """Return the stream, at the position where the last triggerer left it.
+        """Return the stream, at the position where the last triggerer left it; None where nothing is printed.
+
+        The first trigger of a try keeps a position at once: the task's process waits for it, see ``hand_over``.
 
         :param ti: the task instance; None where Airflow gives none.
         :param log: where to print.
         """
+        self._ti, self._log = ti, log
+        position = await self._read_position()
         if self._nodes is None:
             return None
-        self._ti, self._log = ti, log
         self._stream = LogStream(
-            self._run_id,
-            parse_log_nodes(self._nodes),
-            await self._read_position(),
-            longest_delay=self._polling_interval,
+            self._run_id, parse_log_nodes(self._nodes), position, longest_delay=self._polling_interval
         )
         return self._stream
 
@@ -144,7 +144,7 @@ class TaskLog:
                 return
             try:
                 await asyncio.wait_for(
-                    sync_to_async(write_own_xcom, thread_sensitive=False)(self._ti, LOG_KEY, value),
+                    sync_to_async(write_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY, value),
                     ASK_SECONDS,
                 )
             except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
@@ -156,7 +156,7 @@ class TaskLog:
         for _ in range(ASK_TIMES):
             try:
                 value = await asyncio.wait_for(
-                    sync_to_async(read_own_xcom, thread_sensitive=False)(self._ti, LOG_KEY), ASK_SECONDS
+                    sync_to_async(read_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY), ASK_SECONDS
                 )
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
                 trouble = error
@@ -168,6 +168,7 @@ class TaskLog:
                     self._log.info("%s", TAKEN_OVER)
                 cursor: LogCursor | None = value.get("cursor")
                 return cursor
+            _spawn(self._write_position(None, handed_over=True))
             return None
         self._log.warning(
             "Airflow does not tell how far the run's log was printed; lines may repeat: %s", trouble

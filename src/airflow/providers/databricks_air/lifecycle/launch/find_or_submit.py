@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
+from airflow.providers.databricks_air.api.launch.notes import live_runs, read_note
 from airflow.providers.databricks_air.api.watch.look import Patience, look, patiently
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end
@@ -112,6 +113,22 @@ class RunFinder:
             f"ended as {run.state.word}" if run else "is gone",
         )
         self._next = self._after(record)
+        return None
+
+    def recover(self, token: str | None) -> Run | None:
+        """Return the live run of an earlier try by the note beside it, where nothing else remembers.
+
+        For a try whose configuration is broken by now: it can send no submission, whose token would tell.
+
+        :param token: one that the author set; None for those made from the identity.
+        :raises ApiError: when the workspace does not tell.
+        """
+        if self.memory.lasts or not self.policy.durable or self.signs.try_number == 1:
+            return None
+        ours = {token} if token else {self.identity.token(n) for n in range(self.signs.try_number)}
+        for live in live_runs(self.client):
+            if (read_note(self.client, live) or {}).get("idempotency_token") in ours:
+                return look(self.client, live.run_id, self.patience, renew=self.renew)
         return None
 
     def submit(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OWNER_KEY",
+    "POSITION_KEY",
     "RUN_ID_KEY",
     "WATCH_KEY",
     "Memory",
@@ -48,6 +49,8 @@ OWNER_KEY = "databricks_air_owner"
 """The XCom in which the newest attempt says its number and its run; Airflow wipes it when an attempt begins."""
 WATCH_KEY = "databricks_air_watch"
 """The XCom with what the trigger of this attempt was told, and how often one was lost."""
+POSITION_KEY = "databricks_air_log"
+"""The XCom in which the trigger says which try it belongs to and how far it has printed the run's log."""
 STORE_KEY = "databricks_air_run"
 # Airflow's supervisor repeats what its API server does not answer; this is for what gets through.
 STORE_TIMES = 3

@@ -1,0 +1,80 @@
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#   http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing,
+# software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
+# KIND, either express or implied.  See the License for the
+# specific language governing permissions and limitations
+# under the License.
+"""The hand-over of a run from a task's process to its trigger: until the trigger has it, the process stays.
+
+Airflow tells nobody that a person has ended a task which is deferred and which no triggerer has taken up yet: its
+process has reported, and its trigger does not exist.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY
+from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom, read_owner
+
+if TYPE_CHECKING:
+    from airflow.providers.databricks_air.arguments import OnClear
+
+__all__ = ["HAND_OVER_SECONDS", "HandOver"]
+
+HAND_OVER_SECONDS = 12.0
+"""How long a process waits for its trigger. Airflow ends one that stays 20 s (``task_success_overtime``)."""
+PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """Waits for the trigger of a task that has just been deferred.
+
+    :param ti: the task instance.
+    :param run_id: id of the run.
+    :param on_clear: what a cleared task does with its old run.
+    :param ask: asks Airflow for the state of this very task instance; None for no answer.
+    """
+
+    ti: Any
+    run_id: int
+    on_clear: OnClear
+    ask: Callable[[], Seen | None]
+
+    def verdict(self, is_cut_short: Callable[[], bool]) -> Verdict:
+        """Wait until the trigger has the run or a person has ended the task, and return what that means.
+
+        :param is_cut_short: whether this process has to end.
+        """
+        end = time.monotonic() + HAND_OVER_SECONDS
+        while True:
+            verdict = self._judge()
+            if verdict.cancel is not None or is_cut_short() or time.monotonic() >= end:
+                return verdict
+            time.sleep(PAUSE)
+
+    def _judge(self) -> Verdict:
+        try:
+            position = read_own_xcom(self.ti, POSITION_KEY)
+            if isinstance(position, Mapping) and position.get("try_number") == self.ti.try_number:
+                return Verdict(False, "its trigger has it")
+            seen = self.ask()
+            owner = read_owner(self.ti, OWNER_KEY)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            return Verdict(None, f"Airflow does not answer: {error}")
+        if seen is not None and seen.state == "deferred":
+            return Verdict(None, "no trigger has it yet")
+        return judge_trigger(
+            seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear
+        )
