@@ -17,7 +17,6 @@ there already; send what is missing; submit.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http import calls
-from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError, RequestError
+from airflow.providers.databricks_air.api.http.errors import NotFoundError, RequestError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
 from airflow.providers.databricks_air.api.launch.images import require_image
@@ -277,16 +276,8 @@ def _checks_and_directories(client: AsyncClient, planned: Launch) -> list[Callab
         partial(ask_server, client, config, planned.checked_body),
         partial(require_image, client, config.environment.docker_image),
         partial(_experiment_directory, client, config.mlflow_experiment_directory),
-        partial(_snapshot_directory, client, files.snapshot_path),
         *(partial(_directory, client, path, "workspace home") for path in files.directories),
     ]
-
-
-async def _snapshot_directory(client: AsyncClient, path: str | None) -> None:
-    """Make the directory of the packed code, so that new code need not wait for it; who sends it finds out."""
-    if path:
-        with contextlib.suppress(ApiError):
-            await storage.make_directory(client, storage.parent(path))
 
 
 async def _experiment_directory(client: AsyncClient, path: str | None) -> None:

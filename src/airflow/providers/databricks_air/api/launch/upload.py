@@ -98,7 +98,7 @@ async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> 
             try:
                 await send()
             except NotFoundError:
-                # Whoever made the directory before could not, or somebody has removed it.
+                # The first code that goes there: making the directory each time would be one more step.
                 await storage.make_directory(client, storage.parent(path))
                 await send()
 
