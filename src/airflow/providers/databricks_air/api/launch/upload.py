@@ -90,6 +90,10 @@ async def _send_artifact(client: AsyncClient, path: str, content: bytes) -> None
 
 
 async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> None:
+    make = partial(storage.make_directory, client, storage.parent(path))
+    if storage.in_volume(path):
+        with _naming(path):
+            await make()
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
         await in_thread(partial(snapshot.write_archive, archive))
         archive.flush()
@@ -98,8 +102,8 @@ async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> 
             try:
                 await send()
             except NotFoundError:
-                # The first code that goes there: making the directory each time would be one more step.
-                await storage.make_directory(client, storage.parent(path))
+                # The first code in this home: making its directory each time would be one more step.
+                await make()
                 await send()
 
 
