@@ -28,7 +28,8 @@ BIN := .venv/newest/bin
 LEG_PYTHON ?= >=3.10,<3.13
 PYTHON_oldest = $(LEG_PYTHON)
 PYTHON_newest = >=3.10,<3.15
-WORKERS ?= 2
+# One more than there are processors: much of a story is waiting.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 # loadgroup: what shares a cluster or a built wheel stays in one worker.
 PYTEST = python -m pytest -n $(WORKERS) --dist loadgroup -q
 UV_HOME := $(or $(UV_CACHE_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/uv,$(if $(HOME),$(HOME)/.cache/uv)))

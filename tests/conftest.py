@@ -64,10 +64,12 @@ _PLAIN = [_TESTS / folder for folder in ("unit/api", "unit/cli", "unit/run", "wi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as ``plain`` what stands in a folder of tests that import no Airflow."""
+    """Mark as ``plain`` what stands in a folder of tests that import no Airflow; begin with what goes together."""
     for item in items:
         if any(folder in item.path.parents for folder in _PLAIN):
             item.add_marker("plain")
+    # A group keeps one worker busy for minutes: begun last, the others would wait for it.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_unconfigure() -> None:

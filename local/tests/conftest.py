@@ -33,8 +33,8 @@ os.environ.update(NO_PROXY="127.0.0.1,localhost", no_proxy="127.0.0.1,localhost"
 
 @pytest.fixture
 def air() -> Iterator[LocalAirRuntime]:
-    """Start a server with a state of its own."""
-    with LocalAirRuntime() as runtime:
+    """Start a server with a state of its own, and one volume."""
+    with LocalAirRuntime(volumes=["main.default.data"]) as runtime:
         yield runtime
 
 

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -119,7 +120,7 @@ class Client:
         return found
 
     def wait(
-        self, run_id: int, until: Callable[[dict[str, Any]], bool] | None = None, seconds: float = 30
+        self, run_id: int, until: Callable[[dict[str, Any]], bool] | None = None, seconds: float = 120
     ) -> Any:
         """Return a run when it ended, or when a condition holds."""
         deadline = time.monotonic() + seconds
@@ -177,3 +178,60 @@ class ServerProcess:
         """Press Ctrl-C and return the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(15)
+
+
+class KeepAlive:
+    """One keep-alive connection that sends whatever it is told."""
+
+    def __init__(self, air: AirControl) -> None:
+        self._address = air.url.removeprefix("http://").split(":")
+        self._token = air.token
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def send(self, method: str, target: str, body: bytes = b"") -> int:
+        """Send a request and return the status of the answer; 0 when the connection was closed instead."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._address[0], int(self._address[1]))
+        reader, writer = self._streams
+        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            writer.write(head.encode("latin-1", "replace") + body)
+            return await self._answer(reader, method)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.close()
+            return 0
+
+    async def _answer(self, reader: asyncio.StreamReader, method: str) -> int:
+        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        status = int(text.split(" ", 2)[1])
+        length = text.partition("content-length: ")[2].partition("\r\n")[0]
+        if method != "HEAD" and length:
+            await reader.readexactly(int(length))
+        if "connection: close" in text:
+            self.close()
+        return status
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Wait for a condition and return whether it came."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False

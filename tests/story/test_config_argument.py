@@ -99,6 +99,7 @@ CONFIG = {
 @pytest.mark.parametrize("config", ["CONFIG", "RunConfig(**CONFIG)", "RunConfig(**CONFIG).to_yaml()"])
 def test_references_to_secrets_are_no_templates(air: LocalAirRuntime, run_dag: RunDag, config: str) -> None:
     """``{{secrets/scope/key}}`` reaches the platform; a template beside it is rendered, in a ``RunConfig`` too."""
+    air.declare(images=["main.ml.image:1"])
     air.on("story").succeeds()
     outcome = run_dag(
         "from airflow.providers.databricks_air.run import RunConfig\n"

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.cli.parser import main
+from airflow.providers.databricks_air.lifecycle.end import orphans
 from airflow.providers.databricks_air.lifecycle.end.orphans import end_orphans, find_orphans
 from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.version_compat import Seen, airflow_instance
@@ -84,7 +87,7 @@ class View(dict[str, tuple[Any, Any]]):
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[tuple[LocalAirRuntime, SyncClient]]:
     """Start a server whose runs never end."""
-    with LocalAirRuntime(tmp_path / "air") as air:
+    with LocalAirRuntime(tmp_path / "air", images=["m.s.a:1", "m.s.b:1"]) as air:
         air.on("*").hangs()
         client = SyncClient(TokenCredentials(air.url, air.token))
         yield air, client
@@ -145,7 +148,10 @@ def test_a_young_run_is_left_alone(client: tuple[LocalAirRuntime, SyncClient]) -
 
 
 def test_the_command_lists_and_ends_them(
-    air: LocalAirRuntime, run_dag: Callable[..., Outcome], capfd: pytest.CaptureFixture[str]
+    air: LocalAirRuntime,
+    run_dag: Callable[..., Outcome],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """``orphans`` asks Airflow's database: the run of a task that is over is listed, and ended on request."""
     train = "experiment_name: story\ncompute: {accelerator_type: GPU_1xA10, num_accelerators: 1}\nmax_retries: 0\n"
@@ -161,10 +167,15 @@ def test_the_command_lists_and_ends_them(
 
     assert main(["orphans", "--older-than", "0"]) == 1
     listed = capfd.readouterr().out
-    assert (
-        f"{run_id}\torphans\t{owner['dag_id']}.train of {owner['run_id']}\tthe task is over: success"
-        in listed
-    )
+    task = f"{owner['dag_id']}.train"
+    assert re.search(rf"^{run_id} +orphans +{task} of .* the task is over: success *$", listed, re.MULTILINE)
+    assert main(["orphans", "--older-than", "0", "-o", "json"]) == 1
+    (orphan,) = json.loads(capfd.readouterr().out.splitlines()[-1])["data"]["orphans"]
+    assert (orphan["run_id"], orphan["unfollowed"]) == (str(run_id), "the task is over: success")
+    monkeypatch.setattr(orphans, "YOUNG", 0.0)
+    assert main(["list", "--airflow", "-o", "json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out.splitlines()[-1])["data"]["runs"]
+    assert (row["run_id"], row["unfollowed"]) == (str(run_id), "the task is over: success")
     assert main(["orphans", "--older-than", "0", "--cancel"]) == 0
     assert run_id not in air.runs_alive
     client.close()

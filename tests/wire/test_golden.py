@@ -50,9 +50,13 @@ TOKEN = "0123456789abcdef" * 4
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime]:
     """A local AI Runtime whose runs succeed at once."""
-    policies = {"Team A": "11111111-2222-3333-4444-555555555555", "Team A plus": "other"}
-    pools = {"cap-8xh100-a": ("GPU_8xH100", 16)}
-    with LocalAirRuntime(tmp_path_factory.mktemp("air"), policies=policies, pools=pools) as runtime:
+    with LocalAirRuntime(tmp_path_factory.mktemp("air")) as runtime:
+        runtime.declare(
+            policies={"Team A": "11111111-2222-3333-4444-555555555555", "Team A plus": "other"},
+            pools={"cap-8xh100-a": "GPU_8xH100:16"},
+            volumes=["main.default.artifacts", "main.default.my code"],
+            images=["main.ml.vllm:0.20.0", "main.ml.trl:latest", "main.air.training:prod", "org/image:tag"],
+        )
         runtime.on("*").succeeds()
         yield runtime
 

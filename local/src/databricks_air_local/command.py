@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from databricks_air_local.runtime import LocalAirRuntime
@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--secrets", type=Path, metavar="FILE", help="a file of SCOPE/KEY=VALUE lines")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML: what goes wrong and what runs do")
+    _configure_inventory(parser)
     parser.add_argument(
         "--retry-wait", type=_seconds, default=0.1, help="seconds between two attempts of a run"
     )
@@ -86,6 +87,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--install-dependencies",
         action="store_true",
         help="install what runs ask for, into kept environments",
+    )
+    parser.add_argument(
+        "--keep",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="of the runs that ended the newest N (default: all)",
+    )
+    parser.add_argument(
+        "--log-limit", type=_size, default=1024**3, metavar="SIZE", help="of the log of a node (default: 1G)"
     )
     parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
     parser.add_argument("--cpus", type=_count, default=0, help="processors for each node (default: all)")
@@ -104,6 +115,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON when the server is up")
     parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
     parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
+
+
+def _configure_inventory(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the workspace has."""
+    there = parser.add_argument_group("what the workspace has", "what is not declared does not exist")
+    there.add_argument(
+        "--workspace", type=Path, metavar="FILE", help="YAML: volumes, images, pools, policies"
+    )
+    for option, name, words in (
+        ("--volume", "CATALOG.SCHEMA.VOLUME", "a volume"),
+        ("--image", "IMAGE", "an image, of a registry or catalog.schema.image:tag"),
+        ("--pool", "ID=TYPE:COUNT", "a GPU pool, such as team=GPU_8xH100:16"),
+        ("--policy", "NAME=ID", "a usage policy"),
+    ):
+        there.add_argument(option, action="append", default=[], metavar=name, help=f"{words}; repeatable")
+    there.add_argument("--relaxed", action="store_true", help="whatever is named exists: for a first try")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -208,7 +235,11 @@ def _runtime(args: argparse.Namespace) -> LocalAirRuntime:
         install_dependencies=args.install_dependencies,
         requirements_notice=args.requirements_notice,
         memory_limit=args.memory,
+        keep=args.keep,
+        log_limit=args.log_limit,
         cpus=args.cpus,
+        **_declared(args),
+        relaxed=args.relaxed,
         secrets=_secrets([*_lines(args.secrets), *args.secret]),
         token=args.token,
         public_url=args.public_url,
@@ -256,6 +287,34 @@ def _lines(path: Path | None) -> list[str]:
     except OSError as error:
         raise ValueError(f"--secrets {path}: {error.strerror}") from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _declared(args: argparse.Namespace) -> dict[str, Any]:
+    from databricks_air_local.state.inventory import Declaration
+
+    kept = Declaration.load(args.workspace) if args.workspace else Declaration()
+    given = Declaration.parse(
+        {
+            "volumes": args.volume,
+            "images": args.image,
+            "pools": _named("--pool", args.pool),
+            "policies": _named("--policy", args.policy),
+        }
+    )
+    return {
+        "volumes": kept.volumes + given.volumes,
+        "images": kept.images + given.images,
+        "pools": {**kept.pools, **given.pools},
+        "policies": {**kept.policies, **given.policies},
+    }
+
+
+def _named(option: str, pairs: list[str]) -> dict[str, str]:
+    named = dict(pair.partition("=")[::2] for pair in pairs)
+    for name, value in named.items():
+        if not name or not value:
+            raise ValueError(f"{option} {name!r}: must read NAME=VALUE")
+    return named
 
 
 def _secrets(pairs: list[str]) -> dict[str, str]:

@@ -189,6 +189,14 @@ class AirControl:
         """Let all runs that are submitted from now on execute their commands."""
         self.call("DELETE", "/local/behaviours")
 
+    def declare(self, **parts: Any) -> None:
+        """Say what the workspace has from now on.
+
+        :param parts: ``volumes`` and ``images`` (lists), ``pools`` (``GPU_8xH100:16`` by id), ``policies`` (ids by
+            name).
+        """
+        self.call("POST", "/local/inventory", parts)
+
     def add_fault(self, path: str, **fault: Any) -> None:
         """Spoil requests; see ``faults.Fault`` for the fields."""
         self.call("POST", "/local/faults", {"path": path, **fault})
@@ -196,6 +204,14 @@ class AirControl:
     def lose_answer(self, path: str, *, skip: int = 0, times: int = 1) -> None:
         """Do the work, then reset the connection."""
         self.add_fault(path, then="reset", after=True, skip=skip, times=times)
+
+    def kill_caller(self, path: str, *, skip: int = 0, times: int = 1, after: bool = True) -> None:
+        """Kill the process that asks, with its work done or, without ``after``, not begun."""
+        self.add_fault(path, then="kill", after=after, skip=skip, times=times)
+
+    def read_stale(self, path: str, *, skip: int = 1, times: int = 1) -> None:
+        """Let so many requests through, then answer the same ones again as they were answered before."""
+        self.add_fault(path, then="stale", skip=skip, times=times)
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults, with how often each was ``seen`` and ``fired``."""

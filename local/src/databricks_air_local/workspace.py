@@ -37,6 +37,7 @@ from databricks_air_local.api.jobs.jobs import Jobs
 from databricks_air_local.api.jobs.logs import Logs
 from databricks_air_local.api.jobs.policies import Policies
 from databricks_air_local.api.jobs.pools import Pools
+from databricks_air_local.api.jobs.submission import Admission
 from databricks_air_local.api.jobs.validate import ConfigCheck
 from databricks_air_local.api.mlflow.artifacts import ArtifactFiles
 from databricks_air_local.api.mlflow.rest import Tracking
@@ -46,16 +47,19 @@ from databricks_air_local.engine.launch import Launcher
 from databricks_air_local.engine.lifecycle import Lifecycle
 from databricks_air_local.engine.nodes import Nodes
 from databricks_air_local.engine.records import Records
+from databricks_air_local.engine.retention import Retention
 from databricks_air_local.engine.streams import Streams
 from databricks_air_local.http.server import BODY_LIMIT, Server, say_no, spool_to
 from databricks_air_local.page.login import Login, guard_pages
 from databricks_air_local.page.pages import Pages
 from databricks_air_local.page.run_view import RunView
+from databricks_air_local.page.script_page import ScriptPage
 from databricks_air_local.script.interference import interfere
 from databricks_air_local.script.scenario import Scenario, Script
 from databricks_air_local.state.clock import Clock, RealClock
 from databricks_air_local.state.doors import Doors
 from databricks_air_local.state.files import Files
+from databricks_air_local.state.inventory import Declaration, Inventory
 from databricks_air_local.state.mlflow import Mlflow
 from databricks_air_local.state.runs import Runs
 from databricks_air_local.state.seals import Sealer
@@ -93,6 +97,8 @@ class Workspace:
         self.sealer = Sealer(self.store, self.clock, self.site)
         self.doors = Doors(self.tokens, self.sealer)
         self.files = Files(self.store, self.clock, settings.user)
+        declared = {name: getattr(settings, name) for name in ("volumes", "images", "pools", "policies")}
+        self.inventory = Inventory(self.files.volumes, Declaration.parse(declared), relaxed=settings.relaxed)
         self.runs = Runs(self.store)
         self.mlflow = Mlflow(self.store, self.clock, settings.user)
         self.script = Script(scenario)
@@ -106,13 +112,18 @@ class Workspace:
         self.records = Records(streams, self.mlflow, artifacts)
         launcher = Launcher(directory, self.files, self.site, settings, self.tokens.node)
         self.nodes = Nodes(launcher, streams, clock, settings)
-        self.lifecycle = Lifecycle(self.runs, clock, self.nodes, self.records, settings.retry_wait)
+        self.retention = Retention(
+            directory / "runs", self.runs, self.mlflow, self.files, streams, settings.keep
+        )
+        self.lifecycle = Lifecycle(
+            self.runs, clock, self.nodes, self.records, settings.retry_wait, self.retention.sweep
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return all routes."""
         spool = spool_to(self.store.new_blob, self.settings.upload_limit)
         site, clock, runs = self.site, self.clock, self.runs
-        volumes = VolumeFiles(self.files.volumes, self.mlflow, self.sealer, spool)
+        volumes = VolumeFiles(self.files.volumes, self.inventory, self.mlflow, self.sealer, spool)
         resources = (
             Scim(site),
             Oidc(site, self.tokens, self.settings.token_seconds),
@@ -120,19 +131,27 @@ class Workspace:
             WorkspaceFiles(self.files.workspace, self.store, spool),
             volumes,
             PartUploads(volumes, self.store, self.sealer, spool),
-            Jobs(runs, self.lifecycle, self.script.behaviours, self.files, clock, site),
+            Jobs(
+                runs,
+                self.lifecycle,
+                self.script.behaviours,
+                Admission(self.files, self.inventory),
+                clock,
+                site,
+            ),
             JobDefinitions(self.store, clock, site),
             Telemetry(),
             Logs(runs, self.records.streams, clock),
-            Tracking(self.mlflow, clock),
+            Tracking(self.mlflow, self.inventory, clock),
             ArtifactFiles(self.mlflow, self.records.artifacts, self.sealer, spool),
-            Policies(self.settings.policies),
-            Pools(self.settings.pools, runs),
-            Images(self.store),
+            Policies(self.inventory),
+            Pools(self.inventory, runs),
+            Images(self.store, self.inventory),
             Permissions(self.store, runs, self.mlflow, site.user),
             Pages(runs, RunView(self.records, self.files, clock, site), self.records, self.lifecycle, site),
+            ScriptPage(self.script, runs, self.lifecycle, self.inventory, clock),
             Login(self.doors),
-            Control(self.script, self.tokens, clock),
+            Control(self.script, self.tokens, self.inventory, clock),
             RunControl(runs, self.lifecycle, self.nodes, self.records.streams, clock, site),
         )
         return [route for resource in resources for route in resource.routes()]
@@ -163,6 +182,7 @@ class Workspace:
         self.site.url = self.settings.public_url.rstrip("/") or listening
         self.site.listening = listening
         self.doors.names.add(urlsplit(self.site.url).hostname or "")
+        self.retention.sweep()
         for run in self.runs:
             if run.active:
                 self.lifecycle.resume(run)

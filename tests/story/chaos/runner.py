@@ -29,7 +29,7 @@ from typing import Any
 
 from tests.story.airflow_cluster import AIRFLOW_3, AIRFLOW_VERSION, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS
-from tests.story.chaos.causes import Cause, Executor, Leg, Mode
+from tests.story.chaos.causes import MODES, Cause, Executor, Leg, Mode
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
 from tests.story.chaos.disturbances import DISTURBANCES, Act, Disturbance
 from tests.story.chaos.ending import count_end, finish
@@ -262,17 +262,16 @@ def chaos(ground: Ground, seed: int) -> Iterator[Chaos]:
     cluster = AirflowCluster(settings, triggerers=ground.triggerers)
     try:
         (cluster.home / "dags").mkdir(parents=True)
-        shapes = ["stock"] if ground.stock else [*SHAPES]
         for place in places:
             write = stock_source if ground.stock else source
             if ground.stock:
                 place.put_stock_command()
             cluster.add_dag(f"slot_{place.number}", write(place.number, *_place(place, ground.stock)))
         with cluster:
-            for place in places:
-                for shape in shapes:
-                    for mode in ("sync", "deferrable"):
-                        cluster.client.wait_dag(dag_id(shape, mode, place.number))
+            for place in places:  # the Dags of a file are there together
+                cluster.client.wait_dag(
+                    dag_id("stock" if ground.stock else SHAPES[0], MODES[0], place.number)
+                )
             yield Chaos(cluster, places, seed)
     finally:
         for place in places:

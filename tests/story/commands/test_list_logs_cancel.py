@@ -197,6 +197,7 @@ def test_cancel_wants_to_know_what(commands: Commands) -> None:
 
 def test_register_image(commands: Commands) -> None:
     """An image is registered, its state and digest are shown; the secret is named, never given."""
+    commands.air.declare(images=["me/train:1"])
     data = commands.run(
         "register-image", "me/train:1", "--credentials", "my_scope/hf_token", "-o", "json"
     ).data

@@ -15,11 +15,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 
-from tests.story.commands.conftest import MINIMAL, Commands
+from tests.story.commands.conftest import MINIMAL, Commands, Terminal
 
 pytestmark = pytest.mark.plain
 
@@ -212,3 +213,17 @@ def test_watch_as_json(commands: Commands) -> None:
         event for event in events if event["type"] == "LOG"
     ).items()
     assert last["data"]["status"] == "FAILED"
+
+
+def test_progress_is_for_terminals(commands: Commands) -> None:
+    """Where a person looks at a terminal, a bar shows how much of the code is uploaded; a pipe gets nothing of it."""
+    commands.write("src/weights.bin", "").write_bytes(os.urandom(3_000_000))
+    commands.write("a.yaml", MINIMAL + "code_source: {root_path: src}\n")
+    # Long enough for a look at what is shown meanwhile.
+    commands.air.add_fault("*/import-file/*", times=-1, then="answer", delay=1.0)
+    shown = Terminal(commands, "run", "-f", "a.yaml")
+    shown.until("Uploading the code")
+    shown.until("3.0/3.0 MB")
+    shown.until("Submitted run")
+    assert shown.end() == 0
+    assert "Uploading" not in commands.run("run", "-f", "a.yaml").err

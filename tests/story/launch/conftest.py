@@ -94,7 +94,8 @@ class Launcher:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime]:
     """A local AI Runtime whose runs succeed at once."""
-    with LocalAirRuntime(tmp_path_factory.mktemp("air")) as runtime:
+    with LocalAirRuntime(tmp_path_factory.mktemp("air"), volumes=["main.default.code"]) as runtime:
+        runtime.declare(images=["me/train:1", "me/train:2"])
         runtime.on("*").succeeds()
         yield runtime
 

@@ -22,8 +22,8 @@ import pytest
 
 from airflow.providers.databricks_air.api.http.calls import get_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
-from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
 from airflow.providers.databricks_air.api.http.errors import AuthError
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
@@ -48,7 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime
         **{f"Team B{number:04}": f"b{number}" for number in range(1200)},
         "Team last": "last",
     }
-    with LocalAirRuntime(tmp_path_factory.mktemp("air"), policies=policies) as runtime:
+    with LocalAirRuntime(
+        tmp_path_factory.mktemp("air"), policies=policies, volumes=["main.default.code"]
+    ) as runtime:
         runtime.on("*").succeeds()
         yield runtime
 

@@ -169,7 +169,7 @@ def test_validate_online_asks_the_workspace(
         assert main(["validate", "--online", "--output", "json", str(file)]) == 1
     finally:
         signed_in.call("POST", "/local/config-errors", {"errors": []})
-    (report,) = json.loads(capsys.readouterr().out)
+    (report,) = json.loads(capsys.readouterr().out)["data"]["files"]
     assert not report["valid"]
     assert report["errors"][0]["path"] == "experiment_name"
     assert report["errors"][0]["line"] == 1

@@ -112,6 +112,7 @@ def test_a_workspace_without_the_endpoint_is_read_from_artifacts(
 def test_artifacts_in_a_volume_are_read_through_the_files_api(air: LocalAirRuntime, read: Read) -> None:
     """An experiment whose artifacts lie in a Unity Catalog volume has a log too."""
     air.add_fault(ENDPOINT, times=-1, status=404, error_code="ENDPOINT_NOT_FOUND", message="not here")
+    air.declare(volumes=["main.ml.artifacts"])
     run_id = start(air, "echo one; echo two", mlflow_artifact_location="/Volumes/main/ml/artifacts")
 
     lines = read(air, run_id, LogStream(run_id, longest_delay=0.5))

@@ -30,6 +30,8 @@ import yaml
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
 from airflow.providers.databricks_air.run.config.schema.fields import all_fields
 from scripts.config_reference import main as check_reference
+from scripts.messages import main as check_messages
+from scripts.messages import messages
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted([*ROOT.glob("docs/examples/*.yaml"), *ROOT.glob("tests/wire/forms/*.yaml")])
@@ -99,6 +101,18 @@ def test_explain_suggests_a_field(capsys: pytest.CaptureFixture[str]) -> None:
     """A field that does not exist exits with 2 and a suggestion."""
     assert main(["explain", "compute.accelerator"]) == 2
     assert "Did you mean accelerator_type?" in capsys.readouterr().err
+
+
+def test_explain_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """``-o json`` has the same of a field and of those below it; a field that does not exist is an error as data."""
+    assert main(["explain", "compute", "-o", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["path"] == "compute"
+    assert {"accelerator_type", "num_accelerators"} <= {
+        item["path"].rpartition(".")[2] for item in data["fields"]
+    }
+    assert main(["explain", "compute.gpu_count", "-o", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "INVALID_ARGS"
 
 
 @pytest.mark.parametrize(
@@ -281,3 +295,9 @@ def test_airflow_offers_the_same_commands() -> None:
 def test_reference_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
     """The reference page in the documentation is made from the models as they are."""
     assert check_reference(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_message_is_on_the_troubleshooting_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an error of the sources can say, and every advice on a failed run, stands on the page."""
+    assert len(messages()) > 100
+    assert check_messages(["--check"]) == 0, capsys.readouterr().out

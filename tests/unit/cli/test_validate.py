@@ -98,7 +98,9 @@ def test_json_holds_every_error_as_data(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "src").mkdir()
     old = write(tmp_path, "old.yaml", VALID + "code_source: {type: snapshot, root_path: src}\n")
     assert main(["validate", "--output", "json", bad, old]) == 1
-    first, second = json.loads(capsys.readouterr().out)
+    data = json.loads(capsys.readouterr().out)["data"]
+    first, second = data["files"]
+    assert not data["valid"]
     assert first == {
         "file": bad,
         "valid": False,
@@ -184,6 +186,7 @@ def test_a_command_loads_its_own_modules_only(tmp_path: Path) -> None:
         "cli.commands.validate",
         "cli.envelope",
         "cli.parser",
+        "cli.output",
         "cli.sign_in",
     }
     heavy = {
@@ -236,7 +239,7 @@ def test_base_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.splitlines()[0] == f"{base}: ok (a base of {child})"
 
     assert main(["validate", "--output", "json", base]) == 0
-    (report,) = json.loads(capsys.readouterr().out)
+    (report,) = json.loads(capsys.readouterr().out)["data"]["files"]
     assert (report["valid"], report["base_of"], report["errors"]) == (True, child, [])
 
     write(tmp_path, "base.yaml", BASE + "max_retries: -1\n")

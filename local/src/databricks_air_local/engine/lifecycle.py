@@ -23,7 +23,7 @@ from databricks_air_local.engine.nodes import LOST, Nodes, Outcome
 from databricks_air_local.state.runs import FAILED_MESSAGE, Attempt, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from databricks_air_local.engine.records import Records
     from databricks_air_local.state.clock import Clock
@@ -43,14 +43,24 @@ class Lifecycle:
     :param nodes: runs the commands.
     :param records: what is written down of an attempt.
     :param retry_wait: seconds between two attempts.
+    :param ended: is called when a run ended.
     """
 
-    def __init__(self, runs: Runs, clock: Clock, nodes: Nodes, records: Records, retry_wait: float) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        clock: Clock,
+        nodes: Nodes,
+        records: Records,
+        retry_wait: float,
+        ended: Callable[[], None],
+    ) -> None:
         self._runs = runs
         self._clock = clock
         self._nodes = nodes
         self._records = records
         self._retry_wait = retry_wait
+        self._ended = ended
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._held: dict[int, asyncio.Future[None]] = {}
 
@@ -71,6 +81,11 @@ class Lifecycle:
         task = self._tasks.get(run.run_id)
         if task is not None:
             task.cancel()
+
+    @property
+    def held(self) -> list[int]:
+        """Return the ids of the runs that wait until they are released, or for a time to pass."""
+        return list(self._held)
 
     def release(self, run: Run) -> None:
         """End what a run waits for: a hold, or a scripted attempt."""
@@ -220,12 +235,14 @@ class Lifecycle:
             # Nothing that this attempt did is undone; it is the run that was cancelled.
             attempt.life, run.outcome, run.ended = "TERMINATED", outcome.result, self._now()
             self._runs.save(run)
+            self._ended()
             return
         attempt.life, attempt.result = "TERMINATED", outcome.result
         attempt.message, attempt.code, attempt.status = _message(outcome), outcome.code, ""
         attempt.ended = attempt.ended or self._now()
         self._close_attempt(run, attempt, outcome)
         self._runs.save(run)
+        self._ended()
 
     def _close_attempt(self, run: Run, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.mlflow_run_id:

@@ -64,7 +64,8 @@ class LogIndex:
         self._blocks_path = path.with_suffix(".blocks")
         self._count = 0
         self._end = 0
-        self._text = 0
+        #: Bytes of the texts of all records, each with the end of its line.
+        self.text = 0
         self._blocks: list[tuple[int, int]] = []
         self._tail: list[int] = []
         self.newest = 0
@@ -90,8 +91,8 @@ class LogIndex:
         entries = []
         for record, line in records:
             if "d" not in record:
-                self._text += len(record["b"].encode("utf-8", "replace")) + 1
-            entries.append(_ENTRY.pack(record["t"], self._end, self._text))
+                self.text += len(record["b"].encode("utf-8", "replace")) + 1
+            entries.append(_ENTRY.pack(record["t"], self._end, self.text))
             self._end += len(line)
             self._tail.append(record["t"])
         self._count += len(entries)
@@ -137,7 +138,7 @@ class LogIndex:
         while True:
             start = self._chunks[-1]
             full = self._text_before(start) + _CHUNK_SIZE
-            if full > self._text:
+            if full > self.text:
                 break
             # The record that makes it full still belongs to it.
             end = bisect_left(range(self._count), full, start, key=self._text_of) + 1
@@ -161,7 +162,7 @@ class LogIndex:
         size = self._entries_path.stat().st_size if self._entries_path.exists() else 0
         self._count = size // _ENTRY.size
         if not self._agrees():
-            self._count, self._end, self._text = 0, 0, 0
+            self._count, self._end, self.text = 0, 0, 0
         _cut(self._entries_path, self._count * _ENTRY.size)
         self._load_blocks()
         with self._path.open("rb") as file:
@@ -183,7 +184,7 @@ class LogIndex:
         with self._path.open("rb") as file:
             file.seek(last.offset)
             line = file.readline()
-        self._end, self._text = last.offset + len(line), last.text
+        self._end, self.text = last.offset + len(line), last.text
         return line.endswith(b"\n") and f'"t": {last.time},'.encode() in line
 
     def _load_blocks(self) -> None:

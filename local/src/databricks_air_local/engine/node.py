@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KILLED", "MARK", "NodeProcess", "NodeSpec", "can_sweep", "kill_marked"]
+__all__ = ["KILLED", "MARK", "VERDICT", "NodeProcess", "NodeSpec", "can_sweep", "kill_marked"]
 
 MARK = "DATABRICKS_AIR_LOCAL_NODE"
 # Where Linux shows the environments of processes; other systems have nothing there.
@@ -35,6 +35,8 @@ _PIECE = 64 * 1024
 #: Bytes after which a line is broken.
 _LONGEST_LINE = 256 * 1024
 KILLED = -9
+#: How the last line of a command that failed begins.
+VERDICT = "ERROR: Script failed with exit code"
 _SETUP_FAILED = "setup"
 
 # The server holds the write end of the lifeline: when it dies, however it dies, the watcher reads the end of
@@ -174,6 +176,12 @@ class NodeProcess:
             self._offset += len(line)
             found.append((line.rstrip(b"\r\n").decode("utf-8", "replace"), self._offset))
         return found
+
+    def discard(self) -> None:
+        """Give the space of what was printed so far back to the disk; nobody will read it again."""
+        if self._child is not None:  # the wrapper appends: what it prints next is at the beginning
+            os.truncate(self._directory / "output.log", 0)
+            self._output.seek(0)
 
     def poll(self) -> int | str | None:
         """Return the exit status when it ended; negative for a signal, ``setup`` when it never began."""

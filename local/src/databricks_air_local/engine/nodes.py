@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from databricks_air_local.engine.launch import CommandError, Launcher, Place
 from databricks_air_local.engine.node import (
     KILLED,
+    VERDICT,
     NodeProcess,
     NodeSpec,
     can_sweep,
@@ -83,6 +84,9 @@ class _Node:
     ended: asyncio.Future[int | str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    #: Its log is too long, and whether the line about its end came nevertheless.
+    cut: bool = False
+    verdict: bool = False
 
 
 class Nodes:
@@ -236,13 +240,27 @@ class Nodes:
         status = node.process.poll()
         lines = node.process.read_lines(final=status is not None)
         if lines:
-            stream = self._streams.get(node.run_id, node.attempt, node.rank)
-            stream.extend(lines, self._clock.now())
+            self._keep(node, lines)
         elif status is not None and node.process.at_end:
             node.process.close()
             self._live.discard(node)
             self._ended.append((node, status))
+            if node.cut and not node.verdict and isinstance(status, int) and status > 0:
+                self._streams.say(node.run_id, node.attempt, node.rank, f"{VERDICT} {status}")
         return bool(lines) or not node.process.at_end
+
+    def _keep(self, node: _Node, lines: list[tuple[str, int]]) -> None:
+        """Write lines to the log of a node, as long as that is not too long; how the command ended always."""
+        stream, limit = self._streams.get(node.run_id, node.attempt, node.rank), self._settings.log_limit
+        node.cut = stream.size >= limit
+        if node.cut:
+            lines = [line for line in lines if line[0].startswith(VERDICT)]
+            node.verdict = node.verdict or bool(lines)
+            node.process.discard()
+        stream.extend(lines, self._clock.now())
+        if not node.cut and stream.size >= limit:
+            words = f"The log of this node is longer than {limit:,} bytes: what follows is not kept (--log-limit)."
+            stream.extend([(words, stream.consumed)], self._clock.now())
 
     def _prepare(self, run: Run, attempt: Attempt) -> list[NodeSpec]:
         """Lay out the directories of an attempt; runs in a worker thread."""

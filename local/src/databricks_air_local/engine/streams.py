@@ -72,6 +72,11 @@ class Stream:
         """Return the number of records."""
         return len(self._index)
 
+    @property
+    def size(self) -> int:
+        """Return the bytes of its text."""
+        return self._index.text
+
     def _note(self, record: dict[str, Any]) -> None:
         self.consumed = max(self.consumed, record["o"])
         self._serial = max(self._serial, record["i"] + 1)
@@ -196,6 +201,11 @@ class Streams:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
         return stream
+
+    def forget(self, run_id: int) -> None:
+        """Let go of the streams of a run that is removed."""
+        for key in [key for key in self._open if key[0] == run_id]:
+            del self._open[key]
 
     def say(self, run_id: int, attempt: int, node: int, *lines: str) -> None:
         """Append lines of the platform's own."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from databricks_air_local.engine.lifecycle import Lifecycle
     from databricks_air_local.engine.records import Records
+    from databricks_air_local.engine.streams import Stream
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.page.run_view import RunView
     from databricks_air_local.state.runs import Run, Runs
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Pages"]
 
 _SHOWN_RUNS = 200
+_SHOWN_LINES = 1000
 _TEXT_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -68,6 +70,7 @@ class Pages:
             route("GET", run, self.run, Access.PAGE),
             route("POST", f"{run}/cancel", self.cancel, Access.PAGE),
             route("GET", run + "/logs/{attempt}/{node}.txt", self.log, Access.PAGE),
+            route("GET", run + "/logs/{attempt}/{node}", self.search, Access.PAGE),
             route("GET", run + "/artifacts/{task}/{path:.*}", self.artifact, Access.PAGE),
             route("GET", "/ml/experiments/{rest:.*}", self.experiment, Access.PAGE),
         ]
@@ -102,23 +105,48 @@ class Pages:
 
     def log(self, request: Request) -> web.StreamResponse:
         """``GET …/logs/{attempt}/{node}.txt``: the whole log of a node, to search or to keep."""
-        run = self._runs.find(request.params["run_id"])
-        attempt, node = (integer(request.params[name], name) for name in ("attempt", "node"))
-        if not (0 <= attempt < len(run.attempts) and 0 <= node < run.nodes):
-            return page("page.html", f"Run {run.run_id} has no such log.", status=404)
-        stream = self._records.streams.get(run.run_id, attempt, node)
+        stream = self._stream(request)
+        if stream is None:
+            return page("page.html", "There is no such log.", status=404)
         chunks = (stream.chunk(index) for index in range(len(stream.chunk_sizes())))
         return web.Response(body=_piecewise(chunks), headers=_TEXT_HEADERS)
 
+    async def search(self, request: Request) -> web.StreamResponse:
+        """``GET …/logs/{attempt}/{node}?search=``: the lines of a whole log that hold some words."""
+        stream, wanted = self._stream(request), request.text("search", "")
+        if stream is None:
+            return page("page.html", "There is no such log.", status=404)
+        found: list[tuple[int, str]] = []
+        number = 0
+        for index in range(len(stream.chunk_sizes())):
+            for line in stream.chunk(index).decode("utf-8", "replace").splitlines():
+                number += 1
+                if wanted.lower() in line.lower():
+                    found.append((number, line))
+            await asyncio.sleep(0)
+        whole = request.path + ".txt"
+        shown, count = found[:_SHOWN_LINES], len(found)
+        title = f"Log of run {request.params['run_id']}"
+        return page("search.html", title, wanted=wanted, found=shown, count=count, lines=number, whole=whole)
+
+    def _stream(self, request: Request) -> Stream | None:
+        """Return the log that a path names; nothing when the run has no such attempt or node."""
+        run = self._runs.find(request.params["run_id"])
+        attempt, node = (integer(request.params[name], name) for name in ("attempt", "node"))
+        if not (0 <= attempt < len(run.attempts) and 0 <= node < run.nodes):
+            return None
+        return self._records.streams.get(run.run_id, attempt, node)
+
     def run(self, request: Request) -> web.Response:
-        """``GET /jobs/runs/{run_id}``: one run."""
+        """``GET /jobs/runs/{run_id}?scale=log``: one run."""
         try:
             run = self._runs.find(request.params["run_id"])
         except Refusal as refusal:
             return page("page.html", refusal.message, status=404)
         key = self._key if run.active and not run.cancelled else ""
         title = f"{run.experiment} - run {run.run_id}"
-        return page("run.html", title, alive=run.active, key=key, **self._view.details(run))
+        details = self._view.details(run, logarithmic=request.text("scale", "") == "log")
+        return page("run.html", title, alive=run.active, key=key, **details)
 
     def cancel(self, request: Request) -> web.Response:
         """``POST /jobs/runs/{run_id}/cancel``: the button of the page, which carries the page's key."""

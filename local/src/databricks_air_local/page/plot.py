@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -27,41 +28,65 @@ __all__ = ["plot"]
 _WIDTH, _HEIGHT = 480, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 28
 _MOST_POINTS = 1000
+_MOST_DOTS = 60
 
 
-def plot(points: Sequence[tuple[int, float | str]]) -> Markup:
+@dataclass(frozen=True)
+class _Axis:
+    """From values to places: ``low`` lies at ``start``, ``high`` at ``end``; in decades when ``logarithmic``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        low, high, value = (
+            math.log10(number) if self.logarithmic else number for number in (self.low, self.high, value)
+        )
+        return self.start + (self.end - self.start) * (value - low) / ((high - low) or 1)
+
+    def ticks(self, most: int) -> list[float]:
+        """Return round values on the axis: multiples of 1, 2 or 5, or powers of ten."""
+        if self.logarithmic:
+            decades = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
+            if len(decades) > 1:
+                return [10.0**decade for decade in decades[:: math.ceil(len(decades) / most)]]
+        if self.high == self.low:
+            return [self.low]
+        raw = (self.high - self.low) / most
+        unit = 10.0 ** math.floor(math.log10(raw))
+        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def plot(points: Sequence[tuple[int, float | str]], *, logarithmic: bool = False) -> Markup:
     """Return the SVG of a line through points.
 
     :param points: steps and values; values that are no finite numbers are left out.
+    :param logarithmic: with decades on the vertical axis, where all values are positive.
     """
     finite = sorted((x, float(y)) for x, y in points if isinstance(y, (int, float)) and math.isfinite(y))
     if not finite:
         return Markup(  # noqa: S704 - numbers only
             f'<svg width="{_WIDTH}" height="{_HEIGHT}"></svg>'
         )
-    finite = _thinned(finite)
-    left, right = finite[0][0], finite[-1][0]
-    low, high = min(y for _, y in finite), max(y for _, y in finite)
-    width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-
-    def across(x: float) -> float:
-        return _LEFT + width * (x - left) / ((right - left) or 1)
-
-    def down(y: float) -> float:
-        return _TOP + height * (high - y) / ((high - low) or 1)
-
-    line = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in finite)
-    dots = "".join(f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="2.5"/>' for x, y in finite[:60])
-    marks = "".join(_row(down(y), y) for y in ([low, (low + high) / 2, high] if high > low else [low]))
-    ends = _label(_LEFT, _HEIGHT - 9, "start", str(left)) + _label(
-        _WIDTH - _RIGHT, _HEIGHT - 9, "end", str(right)
-    )
-    step = _label(_LEFT + width / 2, _HEIGHT - 9, "middle", "step")
+    values = [y for _, y in finite]
+    across = _Axis(finite[0][0], finite[-1][0], _LEFT, _WIDTH - _RIGHT)
+    decades = logarithmic and min(values) > 0
+    down = _Axis(min(values), max(values), _HEIGHT - _BOTTOM, _TOP, decades)
+    places = [(across.place(x), down.place(y)) for x, y in _thinned(finite)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
+    rows = "".join(_row(down.place(value), value) for value in down.ticks(4))
+    steps = "".join(_step(across.place(step), step) for step in across.ticks(5) if step == int(step))
     return Markup(  # noqa: S704 - numbers are all that is in it
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="11" '
-        f'fill="var(--ink)" role="img">{marks}{ends}{step}'
+        f'fill="var(--ink)" role="img">{rows}{steps}'
         f'<polyline points="{line}" fill="none" stroke="var(--mark)" stroke-width="2"/>'
-        f'<g fill="var(--mark)">{dots if len(finite) <= 60 else ""}</g></svg>'
+        f'<g fill="var(--mark)">{dots if len(places) <= _MOST_DOTS else ""}</g></svg>'
     )
 
 
@@ -85,6 +110,10 @@ def _value(point: tuple[int, float]) -> float:
 def _row(y: float, value: float) -> str:
     rule = f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>'
     return rule + _label(_LEFT - 6, y + 4, "end", f"{value:.4g}")
+
+
+def _step(x: float, step: float) -> str:
+    return _label(x, _HEIGHT - 9, "middle", f"{step:,.0f}")
 
 
 def _label(x: float, y: float, anchor: str, text: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunView"]
 
+_EXIT = re.compile(r"exit code (-?\d+)")
 _SHOWN_LINES = 2000
 _LAST_LINES = 20
 _SHOWN_COLUMNS = 1000
@@ -68,19 +70,22 @@ class RunView:
             "words": run.last.status or run.last.message,
         }
 
-    def details(self, run: Run) -> dict[str, Any]:
-        """Return what the page of a run shows below its head."""
+    def details(self, run: Run, *, logarithmic: bool = False) -> dict[str, Any]:
+        """Return what the page of a run shows below its head.
+
+        :param logarithmic: plots have decades.
+        """
         last = run.last
-        figures, values = self._metrics(last)
+        tracked = [attempt for attempt in run.attempts if attempt.mlflow_run_id][::-1]
         return {
             "run": self.summary(run),
-            "facts": _facts(run),
+            "facts": [*_facts(run), ("Airflow task", self._asker(run))],
             "attempts": [self._attempt(attempt) for attempt in run.attempts],
-            "figures": figures,
-            "values": values,
+            "metrics": [self._metrics(item, logarithmic) for item in tracked[:_SHOWN_ATTEMPTS]],
+            "logarithmic": logarithmic,
             "logs": [self._log(run, attempt) for attempt in reversed(run.attempts[-_SHOWN_ATTEMPTS:])],
-            "failure": self._failure(run) if run.result == "FAILED" else None,
-            "artifacts": [self._artifacts(run, item) for item in run.attempts if item.mlflow_run_id][::-1],
+            "failure": self._failure(run) if run.result in {"FAILED", "TIMEDOUT"} else None,
+            "artifacts": [self._artifacts(run, item) for item in tracked],
             "mlflow_page": f"/ml/experiments/{last.experiment_id}" if last.experiment_id else "",
             "mlflow_run": last.mlflow_run_id,
             "command": self._text(run.commands[0]),
@@ -97,20 +102,20 @@ class RunView:
             "words": attempt.status or attempt.message,
         }
 
-    def _metrics(self, attempt: Attempt) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    def _metrics(self, attempt: Attempt, logarithmic: bool) -> dict[str, Any]:
         """Return a plot of each metric that moves, and the other values by name."""
-        if not attempt.mlflow_run_id:
-            return [], []
         mlflow, figures = self._records.mlflow, []
         values = list(mlflow.run(attempt.mlflow_run_id)["params"].items())
         for key, last in mlflow.last_values(attempt.mlflow_run_id).items():
             points = [(point["step"], point["value"]) for point in mlflow.history(attempt.mlflow_run_id, key)]
             moves = {step for step, value in points if isinstance(value, float) and math.isfinite(value)}
             if len(moves) > 1:
-                figures.append({"name": key, "last": f"{last:.5g}", "svg": plot(points)})
+                figures.append(
+                    {"name": key, "last": f"{last:.5g}", "svg": plot(points, logarithmic=logarithmic)}
+                )
             else:
                 values.append((key, f"{last:.5g}"))
-        return figures, values
+        return {"attempt": attempt.number, "figures": figures, "others": values}
 
     def _log(self, run: Run, attempt: Attempt) -> dict[str, Any]:
         most = max(100, _SHOWN_LINES // run.nodes) if attempt is run.last else 200
@@ -127,7 +132,9 @@ class RunView:
         ends = {rank: self._last_lines(run, rank) for rank in range(run.nodes)}
         failed = [rank for rank, lines in ends.items() if lines and lines[-1].startswith("ERROR: ")]
         rank = failed[0] if failed else 0
-        return {"rank": rank, "nodes": run.nodes, "text": "\n".join(ends[rank])}
+        said = _EXIT.search(ends[rank][-1]) if failed else None
+        code = said.group(1) if said else ""
+        return {"rank": rank, "nodes": run.nodes, "text": "\n".join(ends[rank]), "code": code}
 
     def _last_lines(self, run: Run, rank: int) -> list[str]:
         stream = self._records.streams.get(run.run_id, run.last.number, rank)
@@ -144,10 +151,17 @@ class RunView:
         return {"attempt": attempt.number, "files": files, "count": len(found)}
 
     def _configuration(self, run: Run) -> str:
-        command = run.commands[0]
-        containers = "containers" in run.air["deployments"][0]
-        directory = command.partition("/containers/")[0] if containers else parent_of(command)
-        return self._text(f"{directory}/training_config.yaml")
+        return self._text(f"{_launch_directory(run)}/training_config.yaml")
+
+    def _asker(self, run: Run) -> str:
+        """Return the Airflow task that a note in the launch directory names; empty without one that can be read."""
+        try:
+            note = json.loads(self._text(f"{_launch_directory(run)}/airflow_owner.json") or "{}")
+            index = "" if note.get("map_index", -1) == -1 else f"[{note['map_index']}]"
+            where = f" at {note['airflow']}" if note.get("airflow") else ""
+            return f"{note['dag_id']}.{note['task_id']}{index}, Dag run {note['run_id']}{where}"
+        except (ValueError, KeyError, AttributeError, TypeError):
+            return ""
 
     def _text(self, path: str) -> str:
         file = self._files.find(path)
@@ -155,6 +169,12 @@ class RunView:
 
     def _duration(self, start: int, end: int) -> str:
         return seconds(start, end or self._clock.now() * 1000)
+
+
+def _launch_directory(run: Run) -> str:
+    command = run.commands[0]
+    containers = "containers" in run.air["deployments"][0]
+    return command.partition("/containers/")[0] if containers else parent_of(command)
 
 
 def _facts(run: Run) -> list[tuple[str, object]]:

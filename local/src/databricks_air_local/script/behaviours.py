@@ -66,6 +66,10 @@ class Behaviours:
         self._plans = [old for old in self._plans if not plan.get("id") or old.get("id") != plan["id"]]
         self._plans.append(dict(plan))
 
+    def show(self) -> list[dict[str, Any]]:
+        """Return the plans, the latest last."""
+        return list(self._plans)
+
     def clear(self) -> None:
         """Forget all plans."""
         self._plans.clear()

@@ -172,6 +172,12 @@ class Mlflow:
         """Write a run through."""
         self._store.put("mlflow_runs", run["info"]["run_id"], run)
 
+    def forget(self, run_id: str) -> None:
+        """Remove a run and its metrics, if it is there."""
+        if self.runs.pop(run_id, None) is not None:
+            self._store.delete("mlflow_runs", run_id)
+            self._store.drop_points(run_id)
+
     def log_points(self, run_id: str, metrics: Iterable[Any]) -> None:
         """Append points of metrics.
 

@@ -14,11 +14,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Settings", "Site"]
-
-_POLICIES = {"default": "11111111-2222-3333-4444-555555555555"}
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,19 @@ class Settings:
     :param install_dependencies: install what a run asks for, into environments that are kept.
     :param memory_limit: bytes of address space for each process of a node; 0 for no limit.
     :param cpus: processors for each node; 0 for all.
+    :param keep: how many runs that ended are kept, the newest; 0 for all.
+    :param log_limit: bytes that are kept of the log of one node of one attempt.
     :param requirements_notice: begin logs with the platform's line about a missing requirements file.
     :param artifact_layout: where logs lie in MLflow: ``new`` (by attempt) or ``old``, which the downloads of
         ``databricks-air`` 1.2.1 look for.
     :param token_seconds: how long a token for client credentials is good.
     :param upload_limit: bytes of the largest file.
     :param secrets: values by ``scope/key``.
+    :param volumes: what exists of volumes, as ``catalog.schema.volume``.
+    :param images: what exists of images: of a registry, or ``catalog.schema.image:tag``.
     :param policies: usage policies: ids by name.
     :param pools: GPU pools by id: accelerator type and count.
+    :param relaxed: whatever is named exists: volumes, images, pools and policies.
     :param token: the main token; that of last time, or a new one, when empty.
     :param public_url: what others reach the server by, when that is not where it listens: from a container.
     """
@@ -53,13 +57,18 @@ class Settings:
     install_dependencies: bool = False
     memory_limit: int = 0
     cpus: int = 0
+    keep: int = 0
+    log_limit: int = 1024**3
     requirements_notice: bool = False
     artifact_layout: str = "new"
     token_seconds: float = 3600.0
     upload_limit: int = 5 * 1024**3
     secrets: dict[str, str] = field(default_factory=dict)
-    policies: dict[str, str] = field(default_factory=lambda: dict(_POLICIES))
-    pools: dict[str, tuple[str, int]] = field(default_factory=lambda: {"local-pool": ("GPU_8xH100", 16)})
+    volumes: Sequence[str] = ()
+    images: Sequence[str] = ()
+    policies: Mapping[str, str] = field(default_factory=dict)
+    pools: Mapping[str, tuple[str, int] | str] = field(default_factory=dict)
+    relaxed: bool = False
     token: str = ""
     public_url: str = ""
 

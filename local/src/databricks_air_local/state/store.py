@@ -134,6 +134,10 @@ class Store:
             {key: (value, at, step) for key, value, at, step in self._db.execute(query, (run,))}.items()
         )
 
+    def drop_points(self, run: str) -> None:
+        """Remove the points of all metrics of a run."""
+        self._db.execute("DELETE FROM points WHERE run = ?", (run,))
+
     def next_id(self) -> int:
         """Return a number that was never given before, across restarts too."""
         if self._next >= self._limit:

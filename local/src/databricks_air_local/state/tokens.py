@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.http.refusals import Refusal
 
@@ -59,9 +60,11 @@ class Tokens:
         self._expiry: dict[str, float] = {self.main: float("inf"), self.node: float("inf")}
 
     def issue(self, seconds: float) -> str:
-        """Return a new token that expires after so many seconds."""
-        token = f"local{secrets.token_hex(16)}"
-        self._expiry[token] = self._clock.now() + seconds
+        """Return a new token that expires after so many seconds; clients can read that in it (RFC 7519)."""
+        now = self._clock.now()
+        claims = {"sub": "you@example.com", "iat": int(now), "exp": int(now + seconds)}
+        token = f"{_part({'alg': 'none'})}.{_part(claims)}.signed-local{secrets.token_hex(16)}"
+        self._expiry[token] = now + seconds
         return token
 
     def expire(self) -> None:
@@ -98,3 +101,7 @@ class Tokens:
         token = headers.get("Authorization", "").partition(" ")[2].strip()
         if self._expiry.get(token, 0.0) <= self._clock.now():
             raise Refusal(401, "UNAUTHENTICATED", "Access token has expired.")
+
+
+def _part(content: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()

@@ -212,6 +212,10 @@ class Tree:
             if entry.blob is not None:
                 yield entry.path[len(path) + 1 :], entry.size
 
+    def entries(self) -> list[Entry]:
+        """Return everything that there is."""
+        return list(self._entries.values())
+
     def blobs(self) -> set[str]:
         """Return the names of all content files in use."""
         return {entry.blob for entry in self._entries.values() if entry.blob}

@@ -223,6 +223,14 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "extra-links": [
             "airflow.providers.databricks_air.links.air.AirRunLink",
+            "airflow.providers.databricks_air.links.air.AirMlflowRunLink",
+            "airflow.providers.databricks_air.links.air.AirMlflowExperimentLink",
+        ],
+        "task-decorators": [
+            {
+                "class-name": "airflow.providers.databricks_air.decorators.air.air_run_task",
+                "name": "air_run",
+            },
         ],
         "cli": [
             "airflow.providers.databricks_air.cli.definition.get_cli_commands",

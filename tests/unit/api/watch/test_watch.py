@@ -27,6 +27,7 @@ from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials, TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.watch import renewal
 from airflow.providers.databricks_air.api.watch.watch import Ended, Event, Said, WatchPlan, awatch, watch
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
@@ -267,3 +268,19 @@ def test_the_watch_only_reads(air: LocalAirRuntime, follow: Follow) -> None:
     air.clear_requests()
     follow(plan)
     assert {request.method for request in air.requests(path="/api/*")} == {"GET"}
+
+
+def test_a_rotated_connection_is_read_in_time(
+    air: LocalAirRuntime, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old token still works, and the new one is used all the same: the connection is read again now and then."""
+    monkeypatch.setattr(renewal, "AGE", 0.5)
+    read: list[str] = []
+
+    def renew() -> Credentials:
+        read.append(air.issue_token(3600))
+        return TokenCredentials(air.url, read[-1])
+
+    air.on().succeeds(after=4)
+    assert end(follow(submit(air), renew)).why == "terminal"
+    assert len(read) >= 2

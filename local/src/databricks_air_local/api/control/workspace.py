@@ -22,6 +22,7 @@ from databricks_air_local.script.behaviours import check_plan
 from databricks_air_local.script.faults import Fault
 from databricks_air_local.script.log_faults import LogFaults
 from databricks_air_local.script.scenario import check_config_errors
+from databricks_air_local.state.inventory import Declaration
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.script.scenario import Script
     from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.inventory import Inventory
     from databricks_air_local.state.tokens import Tokens
 
 __all__ = ["Control"]
@@ -37,9 +39,10 @@ __all__ = ["Control"]
 class Control:
     """What a test says about requests, runs to come, tokens and time."""
 
-    def __init__(self, script: Script, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, script: Script, tokens: Tokens, inventory: Inventory, clock: Clock) -> None:
         self._script = script
         self._tokens = tokens
+        self._inventory = inventory
         self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
@@ -58,6 +61,8 @@ class Control:
                 ("DELETE", "requests", self.clear_requests),
                 ("POST", "clock", self.advance),
                 ("POST", "tokens", self.tokens),
+                ("POST", "inventory", self.declare),
+                ("GET", "inventory", self.show_inventory),
             )
         ]
 
@@ -130,3 +135,15 @@ class Control:
         if body.get("renew"):
             self._tokens.renew()
         return {"token": self._tokens.issue(decimal(body["issue"], "issue"))} if "issue" in body else {}
+
+    def declare(self, request: Request) -> dict[str, Any]:
+        """``POST /local/inventory``: ``{"volumes", "images", "pools", "policies"}`` that exist from now on."""
+        try:
+            self._inventory.declare(Declaration.parse(request.json()))
+        except ValueError as error:
+            raise refuse(str(error)) from None
+        return self._inventory.show()
+
+    def show_inventory(self, _request: Request) -> dict[str, Any]:
+        """``GET /local/inventory``."""
+        return self._inventory.show()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.inventory import Inventory
     from databricks_air_local.state.mlflow import Mlflow
     from databricks_air_local.state.seals import Sealer
     from databricks_air_local.state.tree import Entry, Tree
@@ -52,8 +53,11 @@ def _content(entry: Entry) -> dict[str, Any]:
 class VolumeFiles:
     """Directories and files on Volumes."""
 
-    def __init__(self, volumes: Tree, mlflow: Mlflow, sealer: Sealer, spool: Spool) -> None:
+    def __init__(
+        self, volumes: Tree, inventory: Inventory, mlflow: Mlflow, sealer: Sealer, spool: Spool
+    ) -> None:
         self._volumes = volumes
+        self._inventory = inventory
         self._mlflow = mlflow
         self._sealer = sealer
         self._spool = spool
@@ -74,15 +78,12 @@ class VolumeFiles:
         ]
 
     def path(self, path: object) -> str:
-        """Return a canonical path on a volume; the volume itself is made when it is first named.
+        """Return a canonical path on a volume.
 
-        :raises Refusal: when it is not ``/Volumes/<catalog>/<schema>/<volume>…``, or climbs.
+        :raises Refusal: when it is not ``/Volumes/<catalog>/<schema>/<volume>…``, climbs, or there is no such volume.
         """
         canonical = self._volumes.canonical(path)
-        parts = canonical.strip("/").split("/")
-        if parts[0] != "Volumes" or len(parts) < 4:
-            raise refuse(f"Path ({canonical[:300]}) must begin with /Volumes/<catalog>/<schema>/<volume>")
-        self._volumes.mkdirs("/" + "/".join(parts[:4]))
+        self._inventory.check_volume(canonical)
         return canonical
 
     def check(self, path: str, *, overwrite: bool) -> None:

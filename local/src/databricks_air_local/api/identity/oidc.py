@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Oidc"]
 
+_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
 
 class Oidc:
     """What an SDK asks a host first, and tokens for client credentials."""
@@ -70,14 +72,19 @@ class Oidc:
         }
 
     def token(self, request: Request) -> Any:
-        """``POST /oidc/v1/token``: any client id, with the server's token as its secret."""
+        """``POST /oidc/v1/token``: any client id, with the server's token as its secret, or as an OIDC token."""
         try:
             form = parse_qs(request.body.decode("utf-8", "replace"), max_num_fields=100)
         except ValueError:
             return _oauth_error(400, "invalid_request", "The form has too many fields")
-        secret = (form.get("client_secret") or [""])[-1] or basic_password(request.headers)
-        if secret != self._tokens.main or (form.get("grant_type") or [""])[-1] != "client_credentials":
-            return _oauth_error(401, "invalid_client", "Client authentication failed")
+        last = {name: values[-1] for name, values in form.items()}
+        if last.get("grant_type") == _EXCHANGE:
+            if last.get("subject_token") != self._tokens.main:
+                return _oauth_error(400, "invalid_grant", "The subject token is not valid")
+        else:
+            secret = last.get("client_secret") or basic_password(request.headers)
+            if secret != self._tokens.main or last.get("grant_type") != "client_credentials":
+                return _oauth_error(401, "invalid_client", "Client authentication failed")
         seconds = self._seconds
         return {
             "access_token": self._tokens.issue(seconds),

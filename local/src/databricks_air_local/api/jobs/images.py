@@ -15,47 +15,32 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.http.exchange import route
-from databricks_air_local.http.refusals import Refusal, missing, refuse
+from databricks_air_local.http.refusals import Refusal, missing
+from databricks_air_local.state.inventory import normalise
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.inventory import Inventory
     from databricks_air_local.state.store import Store
 
-__all__ = ["Images", "normalise"]
+__all__ = ["Images"]
 
-_URL = re.compile(r"[a-z0-9][a-z0-9.:_/-]*(@sha256:[0-9a-f]{64})?", re.IGNORECASE)
 _MOST = 1000
 
 _IMAGES = "/api/2.0/ai-compute-manager/images"
 
 
-def normalise(url: object) -> str:
-    """Return the one spelling of an image: host, namespace and tag or digest are never left out.
-
-    :raises Refusal: when it is not an image reference.
-    """
-    if not isinstance(url, str) or len(url) > 1000 or not _URL.fullmatch(url):
-        raise refuse(f"docker_image_url '{str(url)[:200]}' is not an image reference")
-    name, _, digest = url.partition("@")
-    head, _, rest = name.partition("/")
-    if not rest or not ("." in head or ":" in head or head == "localhost"):
-        name = f"docker.io/{name if rest else f'library/{name}'}"
-    repository, _, tag = name.rpartition("/")
-    short, _, version = tag.partition(":")
-    return f"{repository}/{short}@{digest}" if digest else f"{repository}/{short}:{version or 'latest'}"
-
-
 class Images:
     """Docker image registrations."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, inventory: Inventory) -> None:
         self._store = store
+        self._inventory = inventory
         self._images: dict[str, dict[str, Any]] = dict(store.all("images"))
 
     def routes(self) -> list[web.RouteDef]:
@@ -70,14 +55,15 @@ class Images:
         ]
 
     def register(self, request: Request) -> dict[str, Any]:
-        """``POST /api/2.0/ai-compute-manager/images``: available at once."""
+        """``POST /api/2.0/ai-compute-manager/images``: available at once, or failed where there is none."""
         url = normalise(request.json().get("docker_image_url"))
         if len(self._images) >= _MOST and url not in self._images:
             raise Refusal(400, "RESOURCE_LIMIT_EXCEEDED", f"At most {_MOST} images can be registered")
+        there = self._inventory.has_image(url)
         image = {
             "docker_image_url": url,
-            "state": "AVAILABLE",
-            "status_message": "",
+            "state": "AVAILABLE" if there else "FAILED",
+            "status_message": "" if there else f"Image {url} does not exist, or may not be read (--image).",
             "manifest_sha256": hashlib.sha256(url.encode()).hexdigest(),
         }
         self._images[url] = image
@@ -101,8 +87,8 @@ class Images:
 
     def check_access(self, request: Request) -> dict[str, Any]:
         """``GET …/images:checkImageAccess`` and ``:validateImageAccess``: the server never asks a registry."""
-        normalise(request.text("docker_image_url"))
-        return {"publicly_accessible": True, "accessible": True}
+        there = self._inventory.has_image(normalise(request.text("docker_image_url")))
+        return {"publicly_accessible": there, "accessible": there}
 
     def _image(self, request: Request) -> dict[str, Any]:
         url = normalise(request.text("docker_image_url"))

@@ -18,18 +18,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from databricks_air_local.api.jobs.run_view import run_json
-from databricks_air_local.api.jobs.submission import check_submission
 from databricks_air_local.http.exchange import route
 from databricks_air_local.http.refusals import integer, malformed, refuse
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from databricks_air_local.api.jobs.submission import Admission
     from databricks_air_local.engine.lifecycle import Lifecycle
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.script.behaviours import Behaviours
     from databricks_air_local.state.clock import Clock
-    from databricks_air_local.state.files import Files
     from databricks_air_local.state.runs import Runs
     from databricks_air_local.state.site import Site
 
@@ -57,12 +56,18 @@ class Jobs:
     """Runs: submit, get, get-output, cancel, list, delete."""
 
     def __init__(
-        self, runs: Runs, lifecycle: Lifecycle, behaviours: Behaviours, files: Files, clock: Clock, site: Site
+        self,
+        runs: Runs,
+        lifecycle: Lifecycle,
+        behaviours: Behaviours,
+        admission: Admission,
+        clock: Clock,
+        site: Site,
     ) -> None:
         self._runs = runs
         self._lifecycle = lifecycle
         self._behaviours = behaviours
-        self._files = files
+        self._admission = admission
         self._clock = clock
         self._site = site
 
@@ -93,7 +98,7 @@ class Jobs:
             if known.deleted:
                 raise refuse(f"The run of idempotency token {token!r} was deleted.")
             return {"run_id": known.run_id}
-        check_submission(body, self._files.readable)
+        self._admission.check(body)
         now = int(self._clock.now() * 1000)
         run = self._runs.new(body, self._site.user, now)
         run.plan = self._behaviours.plan(run)

@@ -20,11 +20,10 @@ from databricks_air_local.http.exchange import route
 from databricks_air_local.http.refusals import malformed, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import web
 
     from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.inventory import Inventory
 
 __all__ = ["Policies", "page"]
 
@@ -50,8 +49,8 @@ def page(request: Request, name: str, items: list[Any], largest: int) -> dict[st
 class Policies:
     """Usage policies."""
 
-    def __init__(self, policies: Mapping[str, str]) -> None:
-        self._policies = policies
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -64,7 +63,7 @@ class Policies:
         wanted = request.text("filter_by.policy_name", "").lower()
         found = [
             {"policy_id": policy_id, "policy_name": name, "display_name": name}
-            for name, policy_id in self._policies.items()
+            for name, policy_id in self._inventory.policies.items()
             if wanted in name.lower()
         ]
         return page(request, "policies", found, 1000)

@@ -22,11 +22,10 @@ from databricks_air_local.http.refusals import missing
 from databricks_air_local.state.runs import GPUS_PER_NODE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import web
 
     from databricks_air_local.http.exchange import Request
+    from databricks_air_local.state.inventory import Inventory
     from databricks_air_local.state.runs import Runs
 
 __all__ = ["Pools"]
@@ -35,8 +34,8 @@ __all__ = ["Pools"]
 class Pools:
     """GPU pools, and which accelerators there are."""
 
-    def __init__(self, pools: Mapping[str, tuple[str, int]], runs: Runs) -> None:
-        self._pools = pools
+    def __init__(self, inventory: Inventory, runs: Runs) -> None:
+        self._pools = inventory.pools
         self._runs = runs
 
     def routes(self) -> list[web.RouteDef]:

@@ -22,14 +22,55 @@ from databricks_air_local.state.runs import GPUS_PER_NODE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_submission"]
+    from databricks_air_local.state.files import Files
+    from databricks_air_local.state.inventory import Inventory
+
+__all__ = ["Admission", "check_submission"]
 
 PRIORITIES = ("BEST_EFFORT", "NORMAL", "CRITICAL")
 _MAX_NODES = 64
+_TEXTS = ("mlflow_run", "mlflow_experiment_directory", "mlflow_artifact_location", "code_source_path")
+
+
+class Admission:
+    """Says which bodies of ``runs/submit`` become runs.
+
+    :param files: what the paths of a body lead to.
+    :param inventory: what a body may name beside them.
+    """
+
+    def __init__(self, files: Files, inventory: Inventory) -> None:
+        self._files = files
+        self._inventory = inventory
+
+    def check(self, body: dict[str, Any]) -> None:
+        """Check a body; its numbers that came as text become numbers.
+
+        :raises Refusal: with the first thing that is wrong.
+        """
+        check_submission(body, self._files.readable)
+        self._check_names(body, body["tasks"][0]["ai_runtime_task"])
+
+    def _check_names(self, body: dict[str, Any], air: dict[str, Any]) -> None:
+        """Check that there is what the body names: a policy, a pool, a volume, images."""
+        for name in ("budget_policy_id", "usage_policy_id"):
+            policy = _string(body, name, "", required=False)
+            if policy:
+                self._inventory.check_policy(policy)
+        deployment = air["deployments"][0]
+        compute = deployment["compute"]
+        if compute.get("provisioned_capacity_id"):
+            self._inventory.check_pool(compute["provisioned_capacity_id"], compute["accelerator_type"])
+        self._inventory.check_location(air.get("mlflow_artifact_location") or "")
+        for holder in (air, *(deployment.get("containers") or ())):
+            for name in ("docker_image_url", "unity_catalog_image_path", "unity_catalog_image"):
+                image = _string(holder, name, "", required=False)
+                if image and not image.startswith("custom:"):
+                    self._inventory.check_image(image)
 
 
 def check_submission(body: dict[str, Any], readable: Callable[[str], bool]) -> None:
-    """Check the body of ``runs/submit``.
+    """Check the form of a body, and that its commands are there.
 
     :param readable: says whether a workspace or volume path names a file.
     :raises Refusal: with the first thing that is wrong.
@@ -49,7 +90,7 @@ def check_submission(body: dict[str, Any], readable: Callable[[str], bool]) -> N
     _check_environment(body, task)
     _check_numbers(body, task)
     _string(air, "experiment", "ai_runtime_task.")
-    for name in ("mlflow_run", "mlflow_experiment_directory", "mlflow_artifact_location", "code_source_path"):
+    for name in _TEXTS:
         _string(air, name, "ai_runtime_task.", required=False)
     _check_deployment(air, readable)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from databricks_air_local.http.exchange import Request
     from databricks_air_local.state.clock import Clock
+    from databricks_air_local.state.inventory import Inventory
     from databricks_air_local.state.mlflow import Mlflow
 
 __all__ = ["Tracking"]
@@ -90,8 +91,9 @@ def _experiment(experiment: dict[str, Any]) -> dict[str, Any]:
 class Tracking:
     """Experiments, runs, metrics, parameters and tags."""
 
-    def __init__(self, mlflow: Mlflow, clock: Clock) -> None:
+    def __init__(self, mlflow: Mlflow, inventory: Inventory, clock: Clock) -> None:
         self._mlflow = mlflow
+        self._inventory = inventory
         self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
@@ -127,10 +129,9 @@ class Tracking:
     def create_experiment(self, request: Request) -> dict[str, Any]:
         """``POST /api/2.0/mlflow/experiments/create``."""
         body = request.json()
-        experiment_id = self._mlflow.create_experiment(
-            _text(body, "name"), _text(body, "artifact_location", "")
-        )
-        return {"experiment_id": experiment_id}
+        location = _text(body, "artifact_location", "")
+        self._inventory.check_location(location)
+        return {"experiment_id": self._mlflow.create_experiment(_text(body, "name"), location)}
 
     def get_experiment(self, request: Request) -> dict[str, Any]:
         """``GET /api/2.0/mlflow/experiments/get``."""

@@ -70,16 +70,23 @@ def answer(args: argparse.Namespace, work: Callable[[argparse.Namespace], int]) 
 
 
 def print_data(
-    args: argparse.Namespace, data: Mapping[str, Any], show: Callable[[Console], None] | None = None
+    args: argparse.Namespace,
+    data: Mapping[str, Any],
+    show: Callable[[Console], None] | None = None,
+    *,
+    plain: Callable[[], None] | None = None,
 ) -> None:
     """Print the result of a command.
 
     :param args: the command's arguments.
     :param data: the result as plain JSON values.
     :param show: prints the same for people; nothing when None.
+    :param plain: does it instead, without the library of tables and colours, which takes a while to load.
     """
     if args.output == "json":
         print(data_line(data), flush=True)
+    elif plain is not None:
+        plain()
     elif show is not None:
         show(console())
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.credentials import Credentials
 
-__all__ = ["add_sign_in_options", "credentials", "workspace"]
+__all__ = ["add_sign_in_options", "credentials", "within_airflow", "workspace"]
 
 _DEFAULT_CONNECTION = "databricks_air_default"
 # A person waits, and hears of trouble after seconds rather than minutes.
@@ -43,6 +43,8 @@ def add_sign_in_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--connection`` and ``--profile``."""
     parser.add_argument(
         "--connection",
+        "--conn-id",
+        dest="connection",
         metavar="ID",
         help=f"the Airflow connection to the workspace (within Airflow: {_DEFAULT_CONNECTION})",
     )
@@ -75,13 +77,13 @@ def credentials(args: argparse.Namespace) -> Credentials:
     """
     if args.connection and args.profile:
         raise CommandError("--connection and --profile are two ways to sign in: keep one", exit_code=2)
-    connection = args.connection or ("" if args.profile or not _within_airflow() else _DEFAULT_CONNECTION)
+    connection = args.connection or ("" if args.profile or not within_airflow() else _DEFAULT_CONNECTION)
     if connection:
         return _of_connection(connection)
     return _of_token(args.profile) or _of_sdk(args.profile)
 
 
-def _within_airflow() -> bool:
+def within_airflow() -> bool:
     """Return whether Airflow is imported, rather than its namespace alone."""
     return getattr(import_module("airflow"), "__file__", None) is not None
 
@@ -138,7 +140,7 @@ def _plain_profile(name: str) -> tuple[str, str]:
 
 
 def _of_sdk(profile: str | None) -> Credentials:
-    from airflow.providers.databricks_air.api.http.credentials import SdkCredentials
+    from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 
     origin = f"profile {profile!r}" if profile else "the environment"
     found = SdkCredentials({"profile": profile} if profile else {}, origin=origin)

@@ -20,11 +20,10 @@ from typing import Any
 
 from airflow.providers.databricks_air.api.http.credentials import (
     Credentials,
-    SdkCredentials,
     TokenCredentials,
     normalise_host,
-    shared,
 )
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials, shared
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.foreign import translated
 

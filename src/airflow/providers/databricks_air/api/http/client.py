@@ -20,13 +20,18 @@ import email.utils
 import logging
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import TimeoutError as NotInTime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.credentials import Credentials
-from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError, ServiceError
+from airflow.providers.databricks_air.api.http.errors import (
+    ApiError,
+    AuthError,
+    HaltedError,
+    ServiceError,
+)
 from airflow.providers.databricks_air.api.http.loop_thread import LoopThread
 from airflow.providers.databricks_air.api.http.retry import RetryRule
 
@@ -97,8 +102,18 @@ class AsyncClient:
             self._transport = Transport()
         credentials = self.credentials
         headers = {} if call.url else await credentials.headers(call.timeout)
+        try:
+            return await self._ask(call, credentials, headers)
+        except AuthError as error:
+            if error.status != 401 or not credentials.forget(headers):
+                raise
+        # Nothing was done: a token may end before its time, as when a secret is rotated.
+        return await self._ask(call, credentials, await credentials.headers(call.timeout))
+
+    async def _ask(self, call: Call[T], credentials: Credentials, headers: Mapping[str, str]) -> T:
         if self._halted.is_set():
             raise HaltedError(f"{call.label}: not sent, the task is being ended")
+        assert self._transport is not None
         answer = await self._transport.ask(call, credentials, headers)
         self._compare_clocks(answer.headers.get("Date", ""))
         try:

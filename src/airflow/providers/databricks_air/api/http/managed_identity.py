@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["ManagedIdentity"]
 
 # The application that Azure Databricks is in every tenant of Entra ID.
-_DATABRICKS = "2ff814a6-3304-4ab8-85cd-cb0e6f879c1d"
-_MANAGEMENT = "https://management.core.windows.net/"
 # The same variable as in Azure's own libraries, for clusters that put something in between.
 _VARIABLE = "AZURE_POD_IDENTITY_AUTHORITY_HOST"
 _ENDPOINT = "http://169.254.169.254"
 _SECONDS = 10.0
+_FOR_GOOD = (400, 401, 403)
+"""What the service answers while it starts, or has too much to do, is another status (404, 410, 429, 5xx)."""
 
 
 class ManagedIdentity(CredentialsStrategy):
@@ -52,8 +53,8 @@ class ManagedIdentity(CredentialsStrategy):
         :param cfg: ``azure_client_id`` names one of several identities; ``azure_workspace_resource_id`` lets an
             identity in that is not a user of the workspace yet.
         """
-        own = _MachineToken(_DATABRICKS, cfg.azure_client_id)
-        management = _MachineToken(_MANAGEMENT, cfg.azure_client_id)
+        own = _MachineToken(cfg.effective_azure_login_app_id, cfg.azure_client_id)
+        management = _MachineToken(cfg.arm_environment.service_management_endpoint, cfg.azure_client_id)
         workspace = cfg.azure_workspace_resource_id
 
         def headers() -> dict[str, str]:
@@ -77,8 +78,13 @@ class _MachineToken(Refreshable):
         host = os.environ.get(_VARIABLE, _ENDPOINT).rstrip("/")
         address = f"{host}/metadata/identity/oauth2/token?{urlencode(self._query)}"
         request = Request(address, headers={"Metadata": "true"})  # noqa: S310 - the scheme is http
-        # No proxy knows the way to the machine's own service.
-        with build_opener(ProxyHandler({})).open(request, timeout=_SECONDS) as answer:
-            said = json.load(answer)
+        try:
+            # No proxy knows the way to the machine's own service.
+            with build_opener(ProxyHandler({})).open(request, timeout=_SECONDS) as answer:
+                said = json.load(answer)
+        except HTTPError as error:
+            if error.code not in _FOR_GOOD:
+                raise
+            raise ValueError(f"{error}: {error.read(500).decode('utf-8', 'replace')}") from None
         expiry = datetime.now() + timedelta(seconds=int(said["expires_in"]))  # noqa: DTZ005 - as in the SDK
         return Token(access_token=said["access_token"], token_type="Bearer", expiry=expiry)  # noqa: S106

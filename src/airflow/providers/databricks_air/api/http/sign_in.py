@@ -14,13 +14,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from databricks.sdk.core import Config
+from databricks.sdk.environments import ALL_ENVS, Cloud, get_environment_for_hostname
 from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
 from databricks.sdk.errors.base import DatabricksError
+from google.auth.exceptions import DefaultCredentialsError
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, ServiceError
 from airflow.providers.databricks_air.api.http.managed_identity import ManagedIdentity
@@ -32,8 +36,22 @@ _PATIENCE = 20
 # RFC 6749, 5.2: what a token endpoint says for good. Entra ID numbers its own.
 _REFUSED = re.compile(
     r"\b(invalid_client|invalid_grant|invalid_request|invalid_scope|unauthorized_client|access_denied"
-    r"|unsupported_grant_type|AADSTS\d+)\b"
+    r"|unsupported_grant_type|PERMISSION_DENIED|AADSTS\d+|az login|databricks auth login)\b"
 )
+_CLOUDS = {
+    "azure-client-secret": Cloud.AZURE,
+    "azure-msi": Cloud.AZURE,
+    "azure-cli": Cloud.AZURE,
+    "github-oidc-azure": Cloud.AZURE,
+    "google-credentials": Cloud.GCP,
+    "google-id": Cloud.GCP,
+}
+_SUPPLIERS = {
+    "github-oidc": "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "github-oidc-azure": "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "azure-devops-oidc": "SYSTEM_ACCESSTOKEN",
+}
+"""The variables that say that there is somebody to ask: the SDK calls it a wrong configuration if he is away."""
 
 
 class _Given(Config):
@@ -63,10 +81,32 @@ def open_config(fields: Mapping[str, Any], origin: str) -> Config:
         return kind(
             product="airflow-provider-databricks-air",
             credentials_strategy=strategy,
-            **{"http_timeout_seconds": _PATIENCE, "retry_timeout_seconds": _PATIENCE, **fields},
+            http_timeout_seconds=_PATIENCE,
+            retry_timeout_seconds=_PATIENCE,
+            **_cloud(fields),
+            **fields,
         )
     except Exception as error:  # noqa: BLE001 - the SDK raises whatever its libraries raise
-        raise _meaning(error, origin, for_good=isinstance(error, ValueError)) from None
+        is_away = bool(os.environ.get(_SUPPLIERS.get(fields.get("auth_type", ""), "")))
+        for_good = isinstance(error, DefaultCredentialsError) or (
+            isinstance(error, ValueError) and not is_away
+        )
+        raise _meaning(error, origin, for_good=for_good) from None
+
+
+def _cloud(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cloud of a workspace; the SDK knows it by the end of the host's name alone.
+
+    A private link may have any name; ``azure_environment`` says which of Azure's clouds is behind it.
+    """
+    cloud = _CLOUDS.get(fields.get("auth_type", ""))
+    name = str(fields.get("azure_environment") or "").upper().removeprefix("AZURE").removesuffix("CLOUD")
+    known = get_environment_for_hostname(urlsplit(str(fields.get("host") or "")).hostname)
+    if cloud is None or (known.cloud == cloud and not name):
+        return {}
+    # Those for everybody stand behind those for the makers of the SDK.
+    found = {getattr(each.azure_environment, "name", ""): each for each in ALL_ENVS if each.cloud == cloud}
+    return {"databricks_environment": found.get(name or ("PUBLIC" if cloud == Cloud.AZURE else ""), known)}
 
 
 def authenticate(config: Config, origin: str) -> dict[str, str]:
@@ -93,7 +133,9 @@ def _meaning(error: Exception, origin: str, *, for_good: bool) -> ApiError:
     said = re.split(r"\.? Config: ", str(error) or type(error).__name__)[0][:500]
     whose = f" of {origin}" if origin else ""
     if _REFUSED.search(said):
-        remedy = "Check the client id and the secret, and that the service principal may use this workspace"
+        remedy = (
+            "Check the client id and the secret behind it, and that whoever signs in may use this workspace"
+        )
         return AuthError(f"the sign-in{whose} is refused: {said}. {remedy}")
     if any(map(_is_trouble, _chain(error))):
         for_good = False

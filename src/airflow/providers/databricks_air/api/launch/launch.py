@@ -32,7 +32,7 @@ from airflow.providers.databricks_air.api.launch.images import require_image
 from airflow.providers.databricks_air.api.launch.permissions import grant
 from airflow.providers.databricks_air.api.launch.policies import usage_policy_id
 from airflow.providers.databricks_air.api.launch.preflight import ask_server, mistakes_by_server
-from airflow.providers.databricks_air.api.launch.upload import Upload, upload
+from airflow.providers.databricks_air.api.launch.upload import Progress, Upload, silent, upload
 from airflow.providers.databricks_air.run.code.snapshot import Snapshot, take_snapshot
 from airflow.providers.databricks_air.run.errors import ConfigError, FieldError
 from airflow.providers.databricks_air.run.launch.artifacts import build_artifacts, owner_file
@@ -135,14 +135,16 @@ def send_files(
     token: str,
     base_dir: Path | None = None,
     owner: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
 ) -> Launch:
     """Upload what a run needs, and return the launch that only has to be submitted; parameters as for :func:`launch`.
 
+    :param progress: hears how far the code is packed and uploaded.
     :raises ConfigError: when the workspace refuses the configuration.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: when a request fails for good; a file that cannot be written is named.
     """
-    return client.run(_uploaded(client.calls, config, token, base_dir, owner))
+    return client.run(_uploaded(client.calls, config, token, base_dir, owner, progress))
 
 
 def submit(client: SyncClient, ready: Launch, created: Callable[[int], None] = lambda _: None) -> int:
@@ -165,11 +167,17 @@ async def _uploaded(
     token: str,
     base_dir: Path | None,
     owner: Mapping[str, Any] | None,
+    progress: Progress,
 ) -> Launch:
     planned = await prepare(client, config, token=token, base_dir=base_dir)
     ready = await ask(client, planned, _checks_and_directories(client, planned))
-    await upload(client, replace(ready.files, note=owner_file(owner) if owner else None))
+    note = owner_file({**owner, **_code(ready.files.snapshot)}) if owner else None
+    await upload(client, replace(ready.files, note=note), progress)
     return ready
+
+
+def _code(snapshot: Snapshot | None) -> dict[str, str]:
+    return {"code_key": snapshot.key, "code_commit": snapshot.commit} if snapshot else {}
 
 
 def check_online(

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.code.snapshot import Snapshot
     from airflow.providers.databricks_air.run.launch.artifacts import Artifact
 
-__all__ = ["Upload", "upload"]
+__all__ = ["Progress", "Upload", "silent", "upload"]
+
+Progress = Callable[[str, int, int], None]
+"""Hears how far the code is: what is done with it, bytes done, bytes in all (0 while nobody knows)."""
+
+
+def silent(doing: str, done: int, total: int) -> None:
+    """Hear of progress and tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,12 @@ class Upload:
         return f"{self.launch_dir}/{artifact.path}"
 
 
-async def upload(client: AsyncClient, files: Upload) -> None:
+async def upload(client: AsyncClient, files: Upload, progress: Progress = silent) -> None:
     """Send what is missing.
 
     :param client: the workspace.
     :param files: what to send; the directories of the artifacts exist.
+    :param progress: hears how far the code is, from whatever thread works on it.
     :raises SnapshotError: when the code cannot be packed.
     :raises ApiError: naming the file, when one cannot be written.
     """
@@ -80,7 +88,7 @@ async def upload(client: AsyncClient, files: Upload) -> None:
         tasks.append(partial(_send_artifact, client, files.path_of(files.note), files.note.content))
     if files.snapshot and files.snapshot_path and files.snapshot_path not in files.present:
         # First, since it takes longest.
-        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot))
+        tasks.insert(0, partial(_send_snapshot, client, files.snapshot_path, files.snapshot, progress))
     await together(tasks)
 
 
@@ -89,15 +97,15 @@ async def _send_artifact(client: AsyncClient, path: str, content: bytes) -> None
         await storage.write_file(client, path, partial(io.BytesIO, content))
 
 
-async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> None:
+async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot, progress: Progress) -> None:
     make = partial(storage.make_directory, client, storage.parent(path))
     if storage.in_volume(path):
         with _naming(path):
             await make()
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
-        await in_thread(partial(snapshot.write_archive, archive))
+        await in_thread(partial(_pack, snapshot, archive, progress))
         archive.flush()
-        send = partial(_send_archive, client, path, archive.name, archive.tell())
+        send = partial(_send_archive, client, path, archive.name, archive.tell(), progress)
         with _naming(path):
             try:
                 await send()
@@ -107,26 +115,45 @@ async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot) -> 
                 await send()
 
 
-async def _send_archive(client: AsyncClient, path: str, archive: str, size: int) -> None:
+async def _send_archive(client: AsyncClient, path: str, archive: str, size: int, progress: Progress) -> None:
+    sent = partial(_tell_sent, progress, size)
     if storage.in_volume(path) and size >= volumes.LARGE:
-        await in_thread(partial(_send_large, client, path, archive))
+        await in_thread(partial(_send_large, client, path, archive, sent))
     else:
-        await storage.add_file(client, path, partial(io.FileIO, archive), size)
+        await storage.add_file(client, path, partial(_Watched, archive, sent), size)
 
 
-def _send_large(client: AsyncClient, path: str, file: str, check: Callable[[], None]) -> None:
-    volumes.add_large_file(client.credentials, path, partial(_Watched, file, check))
+def _pack(snapshot: Snapshot, archive: IO[bytes], progress: Progress, check: Callable[[], None]) -> None:
+    def packed() -> None:
+        check()
+        progress("Packing", archive.tell(), 0)
+
+    snapshot.write_archive(archive, packed)
+
+
+def _tell_sent(progress: Progress, size: int, done: int) -> None:
+    progress("Uploading", done, size)
+
+
+def _send_large(
+    client: AsyncClient, path: str, file: str, sent: Callable[[int], None], check: Callable[[], None]
+) -> None:
+    def read(done: int) -> None:
+        check()
+        sent(done)
+
+    volumes.add_large_file(client.credentials, path, partial(_Watched, file, read))
 
 
 class _Watched(io.FileIO):
-    """A file to send that breaks off when the sending is not needed any more."""
+    """A file to send that tells how far it is read, to somebody who may break it off."""
 
-    def __init__(self, path: str, check: Callable[[], None]) -> None:
+    def __init__(self, path: str, seen: Callable[[int], None]) -> None:
         super().__init__(path, "rb")
-        self._check = check
+        self._seen = seen
 
     def read(self, size: int | None = -1, /) -> Any:
-        self._check()
+        self._seen(self.tell())
         return super().read(-1 if size is None else size)
 
 

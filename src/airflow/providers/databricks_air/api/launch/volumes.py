@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow.providers.databricks_air.api.http.credentials import SdkCredentials, TokenCredentials
+from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError, ServiceError
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -23,12 +23,14 @@ from typing import Any
 
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 
-__all__ = ["Renewal", "start_apart"]
+__all__ = ["AGE", "Renewal", "start_apart"]
 
 log = logging.getLogger(__name__)
 
 GAP = 5.0
 """Seconds between two renewals: what was refused a moment ago is refused again."""
+AGE = 180.0
+"""Seconds after which a connection is read again though nothing was refused: its secret may have been rotated."""
 
 
 class Renewal:
@@ -42,7 +44,7 @@ class Renewal:
         self._client = client
         self._renew = renew
         self._under_way: asyncio.Task[None] | None = None
-        self._renewed_at = -GAP
+        self._renewed_at = time.monotonic() - GAP
 
     async def replace(self, refused: object) -> None:
         """Wait until the client has other credentials, or there are none.
@@ -56,6 +58,12 @@ class Renewal:
         if self._under_way is not None:
             # Whoever is cancelled while waiting must not take the renewal from the others.
             await asyncio.shield(self._under_way)
+
+    def keep_fresh(self) -> None:
+        """Read the connection again if that was minutes ago; nobody waits for it."""
+        is_old = time.monotonic() - self._renewed_at >= AGE
+        if is_old and self._renew is not None and self._under_way is None:
+            self._under_way = start_apart(self._read(self._renew))
 
     def stop(self) -> None:
         """Wait no longer for what is under way."""

@@ -26,13 +26,14 @@ from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
-from airflow.providers.databricks_air.api.watch.events import Ended, Event, Lines, Said
+from airflow.providers.databricks_air.api.watch import renewal
+from airflow.providers.databricks_air.api.watch.events import Ended, Event, Found, Lines, Said
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.api.watch.pace import Schedule
 from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
 from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
-__all__ = ["Ended", "Event", "Lines", "Said", "WatchPlan", "awatch", "watch"]
+__all__ = ["Ended", "Event", "Found", "Lines", "Said", "WatchPlan", "awatch", "watch"]
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,14 @@ def watch(
     :param client: performs the calls.
     :param plan: which run, and how.
     :param stream: where its log lines come from; None for no lines.
-    :param renew: returns fresh credentials after they were refused.
+    :param renew: returns fresh credentials, after a refusal and now and then.
     :param sleep: waits that many seconds.
     """
     schedule = Schedule(plan.polling_interval)
+    connection = _Connection(client, renew)
 
     def perform(wanted: Call[Any] | Look) -> Any:
+        connection.keep_fresh()
         if isinstance(wanted, Call):
             return client.perform(wanted)
         wait, is_due = schedule.plan(wanted)
@@ -72,19 +75,34 @@ def watch(
         try:
             answer = perform(step)
         except ApiError as error:
-            if renew and isinstance(error, AuthError):
-                _renew(client, renew)
+            if isinstance(error, AuthError):
+                connection.read()
             schedule.hold(error.retry_after)
             step = throw(steps, error)
         else:
             step = send(steps, answer)
 
 
-def _renew(client: SyncClient, renew: Callable[[], Credentials]) -> None:
-    try:
-        client.credentials = renew()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing about the run
-        log.warning("The credentials could not be read anew: %s", error)
+class _Connection:
+    """Where the credentials of a client come from."""
+
+    def __init__(self, client: SyncClient, renew: Callable[[], Credentials] | None) -> None:
+        self._client = client
+        self._renew = renew
+        self._read_at = time.monotonic()
+
+    def keep_fresh(self) -> None:
+        if time.monotonic() - self._read_at >= renewal.AGE:
+            self.read()
+
+    def read(self) -> None:
+        if self._renew is None:
+            return
+        try:
+            self._client.credentials = self._renew()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing about the run
+            log.warning("The credentials could not be read anew: %s", error)
+        self._read_at = time.monotonic()
 
 
 async def awatch(

@@ -61,7 +61,7 @@ class Watcher:
 
     :param client: performs the calls.
     :param host: the workspace URL, for whoever needs it.
-    :param renew: sets fresh credentials after they were refused; None for none.
+    :param renew: sets fresh credentials, after a refusal and now and then; None for none.
     :param measure: told now and then how the watching goes; None for nobody.
     :param confirm: the longest time between two direct answers for a run, in seconds, whatever the lists say.
     """
@@ -324,6 +324,7 @@ class Watcher:
             self._lists.omitted(source, len(self._registered))
 
     async def _perform_inside(self, call: Call[T]) -> T:
+        self._renewal.keep_fresh()
         used = self.client.credentials
         try:
             return await self._gate.perform_inside(self.client, call)

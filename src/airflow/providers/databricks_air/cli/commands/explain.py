@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.databricks_air.cli.envelope import USAGE, CommandError
+from airflow.providers.databricks_air.cli.output import add_output_option, answer, print_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,25 +40,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD",
         help="such as compute.accelerator_type; all fields without it",
     )
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the documentation of one field, or of all; return 2 when there is no such field."""
+    return answer(args, _explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
     from airflow.providers.databricks_air.run.config.schema.fields import named_field, root
     from airflow.providers.databricks_air.run.document.bases import BASES, BASES_TEXT
     from airflow.providers.databricks_air.run.errors import ConfigError
 
     if args.field == BASES:
-        print(f"{BASES} (list, optional)\n  {BASES_TEXT}")
+        what = {"path": BASES, "summary": "list, optional", "text": BASES_TEXT, "fields": []}
+        print_data(args, what, plain=lambda: print(f"{BASES} (list, optional)\n  {BASES_TEXT}"))
         return 0
     try:
         field = named_field(args.field) if args.field else root()
     except ConfigError as error:
-        for item in error.errors:
-            print(item, file=sys.stderr)
-        return 2
-    print("\n".join(_lines(field)))
+        raise CommandError("\n".join(map(str, error.errors)), exit_code=USAGE) from None
+    print_data(args, _plain(field), plain=lambda: print("\n".join(_lines(field))))
     return 0
+
+
+def _plain(field: SchemaField) -> dict[str, Any]:
+    children = (field.item or field).children
+    return {
+        "path": field.path,
+        "summary": field.summary,
+        "text": plain_doc(field),
+        "fields": [_plain(child) for child in children.values()],
+    }
 
 
 def _lines(field: SchemaField) -> Iterator[str]:

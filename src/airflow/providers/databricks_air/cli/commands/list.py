@@ -31,7 +31,7 @@ from airflow.providers.databricks_air.cli.output import (
     table,
 )
 from airflow.providers.databricks_air.cli.run_ids import run_id
-from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, workspace
+from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, within_airflow, workspace
 from airflow.providers.databricks_air.cli.times import length, moment
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "such as 'qwen*'), num_accelerators, status, user",
     )
     parser.add_argument(
-        "--airflow", action="store_true", help="show the Airflow task that each run was asked for by"
+        "--airflow",
+        action="store_true",
+        help="show the task that asked for each run, and mark the runs that nobody follows",
     )
     parser.add_argument("-q", "--no-interactive", action="store_true", help=argparse.SUPPRESS)
     add_sign_in_options(parser)
@@ -91,10 +93,12 @@ def _list(args: argparse.Namespace) -> int:
     found = client.run(list_runs(client.calls, wanted, args.limit))
     now = round(time.time() * 1000)
     data = {"runs": [_row(fields, now) for fields in found.runs]}
-    owners = _owners(client, found) if args.airflow else None
-    for row, owner in zip(data["runs"], owners or (), strict=False):
-        row["owner"] = owner
-    print_data(args, data, lambda to: _show(to, found, now, owners))
+    asked = _asked(client, found, now) if args.airflow else None
+    for row, fields in zip(data["runs"], asked or (), strict=False):
+        row.update(fields)
+    print_data(args, data, lambda to: _show(to, found, now, asked))
+    if asked and not within_airflow():
+        note("Whether a task follows them only Airflow knows: airflow databricks-air list --airflow")
     if found.is_cut:
         note(f"The newest {SCAN_LIMIT} runs of the workspace were looked through; older ones were not")
     if found.has_more:
@@ -159,16 +163,30 @@ def _row(fields: RunFields, now: int) -> dict[str, Any]:
     }
 
 
-def _owners(client: SyncClient, found: Listing) -> list[dict[str, Any] | None]:
-    """Return the note of the Airflow task of each run, side by side; None for a run without one."""
+def _asked(client: SyncClient, found: Listing, now: int) -> list[dict[str, Any]]:
+    """Return for each run the note of the Airflow task that asked for it, and why nobody follows the run."""
     from airflow.providers.databricks_air.api.http.together import together
     from airflow.providers.databricks_air.api.runs.owner import read_owner
 
-    asked = [partial(read_owner, client.calls, fields.launch_directory) for fields in found.runs]
-    return client.run(together(asked))
+    questions = [partial(read_owner, client.calls, fields.launch_directory) for fields in found.runs]
+    owners: list[dict[str, Any] | None] = client.run(together(questions))
+    pairs = zip(found.runs, owners, strict=True)
+    return [{"owner": owner, "unfollowed": _unfollowed(fields, owner, now)} for fields, owner in pairs]
 
 
-def _show(to: Console, found: Listing, now: int, owners: list[dict[str, Any] | None] | None) -> None:
+def _unfollowed(fields: RunFields, owner: dict[str, Any] | None, now: int) -> str | None:
+    """Return why nobody follows a live run; None where somebody does, or this process cannot know."""
+    if owner is None or fields.run.is_terminal or not within_airflow():
+        return None
+    from airflow.providers.databricks_air.lifecycle.end.orphans import YOUNG, DatabaseView, why_unfollowed
+
+    start = fields.times[0]
+    if start and now - start < YOUNG * 1000:
+        return None
+    return why_unfollowed(fields.run.run_id, owner, DatabaseView()) or None
+
+
+def _show(to: Console, found: Listing, now: int, asked: list[dict[str, Any]] | None) -> None:
     from airflow.providers.databricks_air.api.runs.fields import whole_seconds
     from airflow.providers.databricks_air.api.runs.owner import task_of
 
@@ -188,8 +206,9 @@ def _show(to: Console, found: Listing, now: int, owners: list[dict[str, Any] | N
         for fields in found.runs
     ]
     columns = ["Run ID", "Experiment", "Status", "Started", "Duration", "Accelerators", "User"]
-    if owners is not None:
+    if asked is not None:
         columns.append("Airflow task")
-        for row, owner in zip(rows, owners, strict=True):
-            row.append(task_of(owner) or "none")
+        for row, fields in zip(rows, asked, strict=True):
+            mark = f" (nobody follows it: {fields['unfollowed']})" if fields["unfollowed"] else ""
+            row.append((task_of(fields["owner"]) or "none") + mark)
     table(to, columns, rows)

@@ -15,26 +15,32 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.run.errors import AirError
+from airflow.providers.databricks_air.cli.envelope import CommandError
+from airflow.providers.databricks_air.cli.output import add_output_option, answer, print_data, table
+from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, within_airflow, workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from airflow.providers.databricks_air.lifecycle.end.orphans import Orphan
 
 __all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument(
-        "--conn-id", default="databricks_air_default", help="the Airflow connection to the workspace"
-    )
+    """Add the options."""
     parser.add_argument("--cancel", action="store_true", help="end what is found")
     parser.add_argument(
         "--older-than",
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="leave younger runs out (default 120)",
+        help="leave younger runs out (default: %(default)s)",
     )
+    add_sign_in_options(parser)
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,19 +48,38 @@ def run(args: argparse.Namespace) -> int:
 
     :returns: 0 when nothing is left, 1 when something is, or when the workspace does not tell.
     """
-    from airflow.providers.databricks_air.exceptions import AirConfigError
-    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+    return answer(args, _orphans)
+
+
+def _orphans(args: argparse.Namespace) -> int:
+    if not within_airflow():
+        raise CommandError("who follows a run only Airflow knows: add --connection ID", exit_code=2)
     from airflow.providers.databricks_air.lifecycle.end.orphans import DatabaseView, end_orphans, find_orphans
 
-    try:
-        client = AirRuntimeHook(args.conn_id).client
-        found = list(find_orphans(client, DatabaseView(), older_than=args.older_than))
-        for orphan in found:
-            print(f"{orphan.run.run_id}\t{orphan.run.name}\t{orphan.task}\t{orphan.why}")
-        if args.cancel:
-            end_orphans(client, found)
-    except (AirError, AirConfigError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(found)} runs that nobody follows{', asked for their end' if args.cancel else ''}")
+    client = workspace(args)
+    found = list(find_orphans(client, DatabaseView(), older_than=args.older_than))
+    if args.cancel:
+        end_orphans(client, found)
+    print_data(
+        args,
+        {"orphans": [_row(orphan) for orphan in found], "cancelled": args.cancel},
+        lambda to: _show(to, found, is_cancelled=args.cancel),
+    )
     return int(bool(found) and not args.cancel)
+
+
+def _row(orphan: Orphan) -> dict[str, Any]:
+    return {
+        "run_id": str(orphan.run.run_id),
+        "run_name": orphan.run.name,
+        "owner": dict(orphan.note),
+        "unfollowed": orphan.why,
+    }
+
+
+def _show(to: Console, found: list[Orphan], *, is_cancelled: bool) -> None:
+    if found:
+        rows = [[str(item.run.run_id), item.run.name, item.task, item.why] for item in found]
+        table(to, ["Run ID", "Experiment", "Airflow task", "Why nobody follows it"], rows)
+    runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
+    to.print(f"{runs} that nobody follows{', asked for their end' if is_cancelled and found else ''}")

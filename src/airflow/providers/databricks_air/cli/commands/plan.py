@@ -57,7 +57,7 @@ def _print(args: argparse.Namespace) -> int:
     # Airflow 2 logs to the standard output, where nothing but the plan belongs.
     with contextlib.redirect_stdout(sys.stderr):
         found = _plan(args)
-    print_data(args, asdict(found), lambda _: print(found.to_text()))
+    print_data(args, asdict(found), plain=lambda: print(found.to_text()))
     return 0
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.launch.upload import Progress
     from airflow.providers.databricks_air.run import RunConfig
 
 __all__ = ["configure", "run"]
@@ -105,22 +106,39 @@ def _dry(args: argparse.Namespace, config: RunConfig) -> str:
 
 
 def _submit(client: SyncClient, config: RunConfig, token: str) -> int:
-    from airflow.providers.databricks_air.api.launch.launch import launch
+    from airflow.providers.databricks_air.api.launch.launch import send_files, submit
 
     # Airflow 2 logs to the standard output, where nothing but the result belongs.
-    with contextlib.redirect_stdout(sys.stderr), _progress(config):
-        return launch(client, config, token=token)
+    with contextlib.redirect_stdout(sys.stderr):
+        with _progress(config) as progress:
+            ready = send_files(client, config, token=token, progress=progress)
+        return submit(client, ready)
 
 
 @contextlib.contextmanager
-def _progress(config: RunConfig) -> Iterator[None]:
-    """Show that something happens, where a person looks at a terminal."""
+def _progress(config: RunConfig) -> Iterator[Progress]:
+    """Show how far the code is, where a person looks at a terminal."""
+    from airflow.providers.databricks_air.api.launch.upload import silent
+
     if not sys.stderr.isatty():
-        yield
+        yield silent
         return
-    doing = "Packing the code, uploading" if config.code_source else "Uploading"
-    with console(to_stderr=True).status(f"{doing}, submitting {config.experiment_name}"):
-        yield
+    from rich import progress
+
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+    )
+    with progress.Progress(*columns, console=console(to_stderr=True), transient=True) as bar:
+        task = bar.add_task(f"Launching {config.experiment_name}", total=None)
+
+        def show(doing: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{doing} the code", completed=done, total=total or None)
+
+        yield show
 
 
 def _tell(args: argparse.Namespace, client: SyncClient, number: int) -> int:

@@ -15,13 +15,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.cli.output import add_output_option, answer, note, print_data
 from airflow.providers.databricks_air.cli.sign_in import add_sign_in_options, workspace
-from airflow.providers.databricks_air.run.errors import AirError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,35 +45,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="replace a value first, such as compute.num_accelerators=16; repeatable",
     )
     parser.add_argument(
-        "--output", choices=("text", "json"), default="text", help="how to print what was found"
-    )
-    parser.add_argument(
         "--online",
         action="store_true",
         help="let the workspace check what is right so far; nothing is written",
     )
     add_sign_in_options(parser)
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check every file; return 1 when one has mistakes."""
+    return answer(args, _validate)
+
+
+def _validate(args: argparse.Namespace) -> int:
     reports = [_check(name, args.override) for name in args.files]
     bases = _Bases(args.files)
     for report in reports:
         report.recognise(bases)
-    try:
-        unavailable = _ask_workspace(args, reports) if args.online else ""
-    except AirError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if args.output == "json":
-        print(json.dumps([_plain(report) for report in reports], indent=2, ensure_ascii=False))
-    else:
-        for report in reports:
-            _print(report)
+    unavailable = _ask_workspace(args, reports) if args.online else ""
+    is_valid = not any(report.errors for report in reports)
+    data = {"valid": is_valid, "files": [_plain(report) for report in reports]}
+    print_data(args, data, plain=lambda: _show(reports))
     if unavailable:
-        print(f"VALIDATION_UNAVAILABLE: {unavailable}. Try again later", file=sys.stderr)
-    return 1 if unavailable or any(report.errors for report in reports) else 0
+        note(f"VALIDATION_UNAVAILABLE: {unavailable}. Try again later")
+    return 1 if unavailable or not is_valid else 0
+
+
+def _show(reports: Sequence[_Report]) -> None:
+    for report in reports:
+        _print(report)
 
 
 def _ask_workspace(args: argparse.Namespace, reports: Sequence[_Report]) -> str:

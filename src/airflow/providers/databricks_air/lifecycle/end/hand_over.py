@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
-from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY
-from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom, read_owner
+from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY, read_owner
+from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.arguments import OnClear
@@ -34,7 +34,7 @@ __all__ = ["HAND_OVER_SECONDS", "HandOver"]
 
 HAND_OVER_SECONDS = 12.0
 """How long a process waits for its trigger. Airflow ends one that stays 20 s (``task_success_overtime``)."""
-PAUSE = 0.5
+PAUSE = 0.3
 
 
 @dataclass(frozen=True)

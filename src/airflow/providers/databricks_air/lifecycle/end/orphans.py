@@ -38,10 +38,19 @@ from airflow.providers.databricks_air.version_compat import (
     xcom_of_database,
 )
 
-__all__ = ["DatabaseView", "Orphan", "TaskView", "WorkerView", "end_orphans", "find_orphans"]
+__all__ = [
+    "YOUNG",
+    "DatabaseView",
+    "Orphan",
+    "TaskView",
+    "WorkerView",
+    "end_orphans",
+    "find_orphans",
+    "why_unfollowed",
+]
 
-# A task that has just submitted has not said so yet.
 YOUNG = 120.0
+"""Seconds: a task that has just submitted has not said so yet."""
 NAMES = ("dag_id", "run_id", "task_id", "map_index")
 
 
@@ -116,14 +125,11 @@ def find_orphans(
     :param now: returns epoch seconds.
     :raises ApiError: when the workspace does not tell.
     """
-    here = airflow_instance()
     for run in live_runs(client):
         if run.start_time and now() - run.start_time / 1000 < older_than:
             continue
         note = read_note(client, run)
-        if note is None or note.get("airflow") != here or any(name not in note for name in NAMES):
-            continue
-        if why := _unfollowed(run, note, view):
+        if note is not None and (why := why_unfollowed(run.run_id, note, view)):
             yield Orphan(run, note, why)
 
 
@@ -138,8 +144,15 @@ def end_orphans(client: SyncClient, orphans: list[Orphan]) -> None:
         client.perform(cancel_run(orphan.run.run_id))
 
 
-def _unfollowed(run: LiveRun, note: Mapping[str, Any], view: TaskView) -> str:
-    """Return why nobody follows a run; empty when somebody does, or nobody knows."""
+def why_unfollowed(run_id: int, note: Mapping[str, Any], view: TaskView) -> str:
+    """Return why nobody follows a live run; empty when somebody does, when nobody knows, or when it is not ours.
+
+    :param run_id: id of the run.
+    :param note: who asked for it.
+    :param view: shows task instances.
+    """
+    if note.get("airflow") != airflow_instance() or any(name not in note for name in NAMES):
+        return ""
     if note.get("on_kill") == "detach" or note.get("waits") is False:
         return ""
     ti = SimpleNamespace(**{name: note[name] for name in NAMES})
@@ -151,6 +164,6 @@ def _unfollowed(run: LiveRun, note: Mapping[str, Any], view: TaskView) -> str:
     if seen.state is None:
         return "" if note.get("on_clear") == "adopt" else "the task was cleared"
     followed = view.xcom(ti, RUN_ID_KEY)
-    if followed is not None and int(followed) != run.run_id:
+    if followed is not None and int(followed) != run_id:
         return f"the task follows run {followed}"
     return ""

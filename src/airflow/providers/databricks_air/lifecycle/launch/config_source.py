@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,28 +68,36 @@ class ConfigSource:
     overrides: Any
     dag: Any
 
+    def shown(self) -> str:
+        """Return the configuration as it will be submitted, for people; where it cannot be read, what is wrong with it.
+
+        Values that look like credentials are left out.
+        """
+        try:
+            config, _ = self._read()
+        except Exception as error:  # noqa: BLE001 - a run of an earlier try may need none
+            return "\n".join(f"# {line}" for line in str(error).splitlines())
+        text = config.to_yaml()
+        for name in visible_secrets(config.env_variables):
+            text = text.replace(config.env_variables[name], "***")
+        return text
+
     def read(self) -> tuple[RunConfig, Path]:
         """Return the checked configuration and the directory that its relative paths start from.
 
         :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
         :raises ConfigError: when the configuration has mistakes.
         """
-        if (self.config_path is None) == (self.config is None):
-            given = "neither" if self.config is None else "both"
-            raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
         config, directory = self._read()
-        if names := list(visible_secrets(config.env_variables)):
-            log.warning(
-                "env_variables: the value of %s looks like a credential, and everybody who sees the run can read it. "
-                "Keep it in a secret scope and write secrets: {%s: scope/key}",
-                ", ".join(names),
-                names[0],
-            )
+        _warn_of_secrets(config)
         return config, directory
 
     def _read(self) -> tuple[RunConfig, Path]:
         from airflow.providers.databricks_air.run.load import load_run_config
 
+        if (self.config_path is None) == (self.config is None):
+            given = "neither" if self.config is None else "both"
+            raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
         dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
         if self.config is not None:
             return load_run_config(
@@ -97,6 +105,25 @@ class ConfigSource:
             ), dag_directory
         path = _find(str(self.config_path), dag_directory)
         return load_run_config(path, overrides=self.overrides), path.parent
+
+
+def _warn_of_secrets(config: RunConfig) -> None:
+    """Say which variables everybody can read though they look like credentials."""
+    _warn("env_variables", config.env_variables, "secrets: {%s: scope/key}")
+    for index, container in enumerate(config.containers):
+        where = f"containers.{index}.environment_variables.variables"
+        _warn(where, container.environment_variables.variables, "%s: '{{secrets/scope/key}}'")
+
+
+def _warn(where: str, variables: Mapping[str, str], instead: str) -> None:
+    if names := list(visible_secrets(variables)):
+        log.warning(
+            "%s: the value of %s looks like a credential, and everybody who sees the run can read it. "
+            "Keep it in a secret scope and write %s",
+            where,
+            ", ".join(names),
+            instead % names[0],
+        )
 
 
 def _find(config_path: str, dag_directory: Path) -> Path:
