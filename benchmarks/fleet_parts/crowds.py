@@ -87,7 +87,7 @@ class Crowd:
 
 CROWDS = {
     "long": Crowd(
-        "1,000 runs of an hour (the peer: 200), both polling every 30 s",
+        "1,000 runs of an hour (the peer: 100), both polling every 30 s",
         1000,
         3600.0,
         30,
@@ -95,7 +95,7 @@ CROWDS = {
         starts_over=60.0,
         shares={"requests": 1 / 10, "cpu": 1 / 4, "memory": 1 / 3, "late": 1 / 3},
         most={"late_p99": 12.0},
-        peers=200,
+        peers=100,
         is_virtual=True,
     ),
     "short": Crowd(
