@@ -90,7 +90,9 @@ class _Loop(asyncio.SelectorEventLoop):
         # Seconds since the epoch leave a float no room for the nanosecond by which a timer may be early.
         self._clock_resolution = 1e-5
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         self._waiting.busy += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._back)
@@ -139,5 +141,6 @@ def _count_requests(waiting: _Waiting) -> None:
                 unread.remove(id(response))
                 waiting.busy -= 1
 
-    aiohttp.ClientSession._request = counted  # type: ignore[method-assign]
-    aiohttp.ClientResponse.read = read_whole  # type: ignore[method-assign]
+    sessions: Any = aiohttp.ClientSession
+    responses: Any = aiohttp.ClientResponse
+    sessions._request, responses.read = counted, read_whole

@@ -148,7 +148,7 @@ class Side:
             from airflow.providers.databricks_air.triggers.air import AirRunTrigger
 
             nodes = [0] if run_id != self._task["warm"] and self._crowd["has_logs"] else None
-            trigger = AirRunTrigger(run_id, polling_interval=self._interval, log_nodes=nodes)
+            trigger: Any = AirRunTrigger(run_id, polling_interval=self._interval, log_nodes=nodes)
             if nodes:
                 trigger._log = self._sink
             return trigger

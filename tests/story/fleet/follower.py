@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,10 @@ class Follower:
     async def _happen(self, began: float) -> None:
         """Do what happens, each at its time; the clock stands meanwhile."""
         steps: list[tuple[float, Callable[[], Any]]] = [
-            (at, lambda run_id=run_id: self._control.release(run_id)) for at, run_id in self._story.ends
+            (at, partial(self._control.release, run_id)) for at, run_id in self._story.ends
         ]
         steps += [
-            (at, lambda name=name, arguments=arguments, options=options: self._do(name, arguments, options))
+            (at, partial(self._do, name, arguments, options))
             for at, name, arguments, options in self._story.events
         ]
         for at, step in sorted(steps, key=lambda each: each[0]):
