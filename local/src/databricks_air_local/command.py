@@ -210,7 +210,7 @@ def _lines_of(shown: dict[str, str]) -> list[str]:
     return [
         f"Local AI Runtime: {shown['url']}",
         f"Token: {shown['token']}",
-        f"AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={shown['connection_uri']}",
+        f"export AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT={shown['connection_uri']}",
         f"Pages: {shown['pages']}",
         "Ctrl-C stops it.",
     ]

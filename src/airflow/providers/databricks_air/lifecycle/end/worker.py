@@ -245,7 +245,12 @@ class Worker:
         self._await_answer(ends - CANCEL_SECONDS)
         self._cancel(verdict.why, max(CANCEL_SECONDS, ends - time.monotonic()))
         if must_raise:
-            raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+            ended = (
+                f"Run {self.run_id} was cancelled"
+                if self.run_id
+                else "The launch was ended before it had a run"
+            )
+            raise AirRunCancelledError(f"{ended}: {verdict.why}")
 
     def _leave(self, error: BaseException) -> None:
         """End the run that an error leaves without anybody who follows it."""
