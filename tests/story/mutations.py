@@ -29,8 +29,8 @@ TEST_IDENTITY = "tests/unit/run/launch/test_identity.py"
 TEST_STATES = "tests/unit/run/outcome/test_states.py"
 TEST_LOGS = "tests/unit/run/logs/test_logs.py"
 TEST_TEXT = "tests/unit/run/logs/test_log_text.py"
-TEST_FINDER = "tests/unit/lifecycle/test_find_or_submit.py"
-TEST_VERDICT = "tests/unit/lifecycle/test_verdict.py"
+TEST_FINDER = "tests/unit/lifecycle/launch/test_find_or_submit.py"
+TEST_VERDICT = "tests/unit/lifecycle/end/test_verdict.py"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from tests.story.airflow_cluster import (
     wait_for,
 )
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
 
 DAG = """
 import time, datetime

@@ -24,11 +24,15 @@ import pytest
 
 from tests.story.airflow_cluster import missing_for_celery
 from tests.story.chaos.causes import Cause, Executor, Mode
-from tests.story.chaos.rows import CAUSES
+from tests.story.chaos.rows import CAUSES, SEAMS, cause
 from tests.story.chaos.runner import LEG, Ground, Planned, chaos
+
+# One worker makes the trials; another would only wait for them.
+pytestmark = pytest.mark.xdist_group("exactly-one-run")
 
 ROWS = [(row, mode) for row in CAUSES for mode in row.story]
 SEED = 20261121
+FAULTS = ("duplicates", "orphans", "extra_tries", "wrong")
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +60,7 @@ def _check(row: Cause, mode: Mode, records: list[dict[str, Any]]) -> None:
     if all(record["thrown"] for record in mine):
         pytest.skip(f"nothing was hurt: {mine[0]['thrown']}")
     for record in mine:
-        faults = {name: record[name] for name in ("duplicates", "orphans", "extra_tries", "wrong")}
+        faults = {name: record[name] for name in FAULTS}
         assert not any(faults.values()), f"{faults}: {record}\nmust be: {row.expected(mode, LEG)}"
 
 
@@ -65,6 +69,19 @@ def _check(row: Cause, mode: Mode, records: list[dict[str, Any]]) -> None:
 def test_exactly_one_run(row: Cause, mode: Mode, records: list[dict[str, Any]]) -> None:
     """What the table says of a cause happens: no duplicate, no orphan, no wrong outcome, no further try."""
     _check(row, mode, records)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("promise", SEAMS)
+def test_seams(promise: str, tmp_path: Path) -> None:
+    """What happens between two parts of a task's life keeps each promise; one trial for every mode."""
+    rows = [cause(key) for key in SEAMS[promise]]
+    with chaos(Ground(tmp_path, slots=6), SEED) as arena:
+        records = list(arena.run([Planned(row, mode, (0,)) for row in rows for mode in row.modes]))
+    broken = [one for one in records if any(one[name] for name in FAULTS) and not one["thrown"]]
+    assert not broken, json.dumps(broken, indent=1)
+    assert any(not one["thrown"] for one in records), "nothing was hurt"
 
 
 @pytest.mark.long

@@ -22,11 +22,36 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
+    from databricks_air_local.airflow_home import AirflowHome
     from databricks_air_local.runtime import LocalAirRuntime
 
 __all__ = ["air", "air_fixture"]
 
+_HOME: pytest.StashKey[AirflowHome] = pytest.StashKey()
 Scope = Literal["session", "package", "module", "class", "function"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the setting ``air_dags_folder``."""
+    words = "Airflow's Dags folder: tests import Dags from it, in an Airflow home and database of their own"
+    parser.addini("air_dags_folder", words)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Make the Airflow home before anything imports Airflow, where the setting asks for it."""
+    folder = early_config.getini("air_dags_folder")
+    if folder:
+        from databricks_air_local.airflow_home import AirflowHome
+
+        early_config.stash[_HOME] = AirflowHome(early_config.rootpath / folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the Airflow home."""
+    home = config.stash.get(_HOME, None)
+    if home is not None:
+        home.remove()
 
 
 def air_fixture(scope: Scope = "function", conn_id: str = "databricks_air_default", **options: Any) -> Any:
@@ -40,8 +65,11 @@ def air_fixture(scope: Scope = "function", conn_id: str = "databricks_air_defaul
     """
 
     @pytest.fixture(scope=scope)
-    def running() -> Iterator[LocalAirRuntime]:
+    def running(pytestconfig: pytest.Config) -> Iterator[LocalAirRuntime]:
         """Start a server and make it an Airflow connection."""
+        home = pytestconfig.stash.get(_HOME, None)
+        if home is not None:
+            home.migrate(pytestconfig.cache.mkdir("databricks-air-local"))
         with _served(conn_id, options) as runtime:
             yield runtime
 

@@ -205,6 +205,14 @@ class AirControl:
         """Do the work, then reset the connection."""
         self.add_fault(path, then="reset", after=True, skip=skip, times=times)
 
+    def kill_caller(self, path: str, *, skip: int = 0, times: int = 1, after: bool = True) -> None:
+        """Kill the process that asks, with its work done or, without ``after``, not begun."""
+        self.add_fault(path, then="kill", after=after, skip=skip, times=times)
+
+    def read_stale(self, path: str, *, skip: int = 1, times: int = 1) -> None:
+        """Let so many requests through, then answer the same ones again as they were answered before."""
+        self.add_fault(path, then="stale", skip=skip, times=times)
+
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults, with how often each was ``seen`` and ``fired``."""
         found: list[dict[str, Any]] = self.call("GET", "/local/faults")["faults"]

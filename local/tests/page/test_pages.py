@@ -38,6 +38,8 @@ def test_the_page_of_a_run(air: LocalAirRuntime, client: Client) -> None:
         logs=["loss 0.5"], metrics={"loss": [1.0, 0.5, 0.25]}, params={"lr": 0.1}
     )
     client.put_file(f"{HOME}/demo/training_config.yaml", "experiment_name: demo\n")
+    owner = '{"airflow": "http://here:8080", "dag_id": "nightly", "task_id": "train", "map_index": 3, "run_id": "one"}'
+    client.put_file(f"{HOME}/demo/airflow_owner.json", owner)
     run = client.wait(client.submit(max_retries=1))
 
     page = _page(client, run["run_page_url"].removeprefix(air.url))
@@ -46,6 +48,7 @@ def test_the_page_of_a_run(air: LocalAirRuntime, client: Client) -> None:
         "first try",
         "loss 0.5",
         "experiment_name: demo",
+        "nightly.train[3], Dag run one at http://here:8080",
         "<polyline",
         ">loss<",
         "SUCCESS",

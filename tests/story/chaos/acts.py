@@ -125,6 +125,17 @@ def kill_supervisor(trial: Trial) -> None:
     wait_for(lambda: trial.view.try_number > 1, "the next try", 150)
 
 
+def mark_before_submit(trial: Trial) -> None:
+    """Mark while the answer to the first request of the launch is held for longer than the signal takes."""
+    trial.slot.hold("*", 12.0)
+    trial.start()
+    held = trial.slot.wait_for_fault()
+    state = trial.view.state
+    trial.airflow.client.mark(trial.key, "failed")
+    trial.verify(state == "running", f"the task was {state} when the user acted")
+    trial.verify(trial.slot.is_held(held), "the answer was given before the act was accepted")
+
+
 def clear_then_mark(trial: Trial) -> None:
     """Clear while it waits, and mark as failed 0.1 to 4 s after the clear was seen."""
 
@@ -393,6 +404,7 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "worker-pause-at-submit": pause_in_launch,
     "supervisor-kill": while_waiting(kill_supervisor),
     "clear-then-mark": clear_then_mark,
+    "mark-before-submit": mark_before_submit,
     "node-loss-then-clear": while_waiting(lose_node_and_clear),
     "kill-last": while_waiting(kill),
     "zombie": while_waiting(stall),

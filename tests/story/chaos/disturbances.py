@@ -30,6 +30,7 @@ __all__ = ["DISTURBANCES", "Act", "Disturbance"]
 
 OUTAGE = 60.0
 RETRIES_USED_UP = 100.0  # Airflow 3 ends the first try after some 45 s, and the only other one 10 s later
+OVERTAKEN = "another one follows it"
 PAUSE = 42.0  # more than the 30 s after which a triggerer counts as dead
 
 Act = Callable[[AirflowCluster, Sequence[Trial]], None]
@@ -106,11 +107,13 @@ class Disturbance:
     :param act: what happens to Airflow.
     :param before: what is arranged before the trials start.
     :param reach: brings one trial, after its start, to where the act meets it.
+    :param alone: whether each trial goes through it by itself.
     """
 
     act: Act
     before: Act = _nothing
     reach: Callable[[Trial], None] = _wait_until_followed
+    alone: bool = False
 
 
 def _stop_api(seconds: float) -> Act:
@@ -182,6 +185,17 @@ def _break_triggers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.triggerers[0].start()
 
 
+def _overtake_triggers(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
+    """Let the scheduler take the tasks back from triggers that go on to watch: their time is up, it thinks."""
+    changed = airflow.execute(
+        "UPDATE task_instance SET trigger_timeout = now() - interval '1 second' WHERE state = 'deferred'"
+    )
+    for trial in trials:
+        trial.verify(changed >= len(trials), f"only {changed} tasks of {len(trials)} were deferred")
+        client, key = airflow.client, trial.key
+        wait_for(lambda c=client, k=key: OVERTAKEN in c.log(k, 1), "the task to go on", 90)  # type: ignore[misc]
+
+
 def _restart_database(airflow: AirflowCluster, trials: Sequence[Trial]) -> None:
     airflow.restart_database()
 
@@ -221,7 +235,8 @@ DISTURBANCES: dict[str, Disturbance] = {
     "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
     "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_alone),
-    "mark-silent": Disturbance(_mark_in_silence),
+    "mark-silent": Disturbance(_mark_in_silence, alone=True),
     "api-kill-at-deferral": Disturbance(_kill_api, before=_hold_looks, reach=_hold_first_look),
+    "trigger-overtaken": Disturbance(_overtake_triggers),
     "mark-untaken": Disturbance(_start_triggerer, before=_no_triggerer, reach=_mark_when_deferred),
 }

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Mode, Outcome
 
-__all__ = ["CAUSES", "GROUPS", "cause"]
+__all__ = ["CAUSES", "GROUPS", "SEAMS", "cause"]
 
 USER = "A user acts"
 LAUNCH = "The launch is disturbed"
@@ -123,6 +123,13 @@ _USER_MORE = (
         ),
         modes=("sync",),
         shared=True,
+    ),
+    Cause(
+        "mark-before-submit",
+        "a user marks the task as failed in the launch, before anything is submitted",
+        USER,
+        replace(CANCELLED, words="Is never created.", runs=0),
+        trials=20,
     ),
     Cause("clear-finished", "a user clears the task after it has succeeded", USER, FRESH),
     Cause("clear-failed", "a user clears the task after its run has failed", USER, FRESH, shape="once"),
@@ -329,6 +336,10 @@ _TRIGGERER = (
         "the triggerer cannot load the trigger, and the task has ``retries=0``",
         shape="once",
     ),
+    _triggerer(
+        "trigger-overtaken",
+        "Airflow schedules the deferred task while its trigger still watches (a late triggerer)",
+    ),
     Cause(
         "mark-untaken",
         "a user marks the task as failed in the seconds between its deferral and the triggerer's taking it up",
@@ -380,7 +391,9 @@ _AIRFLOW = (
         AIRFLOW,
         replace(WATCHED_ON, words="Stays alive. The watch goes on, or the next try follows it.", most_tries=2),
         modes=("deferrable",),
+        shape="patient",
         shared=True,
+        patience=400.0,
     ),
     Cause(
         "api-outage-hasty",
@@ -521,6 +534,30 @@ CAUSES: tuple[Cause, ...] = (
     *_WORKSPACE,
     *_AUTHORS,
 )
+
+
+# What a launch, an act, a look or a hand-over may break, by the promise that it breaks; each is tried by a test.
+SEAMS: dict[str, tuple[str, ...]] = {
+    "an act in the launch": (
+        *("clear-submit", "mark-failed-submit", "clear-look", "mark-failed-look", "mark-failed-handover"),
+        *("mark-untaken", "mark-silent", "mark-before-submit"),
+    ),
+    "two acts": ("two-clears-waiting", "two-clears-submit", "clear-then-mark"),
+    "one 'does not exist'": ("missing-at-first-look", "missing-at-retry"),
+    "a trigger that is lost": ("trigger-lost", "trigger-lost-last"),
+    "another configuration": ("config-broken", "config-changed"),
+    "another life": (
+        "clear-handover",
+        "clear-finished",
+        "delete-submit",
+        "delete-look",
+        "node-loss-then-clear",
+    ),
+    "a cancel that is not taken": ("outage-at-mark", "outage-at-clear", "refused-cancel"),
+    "a worker that wakes up late": ("worker-pause", "worker-pause-at-submit"),
+    "a late triggerer": ("trigger-overtaken", "triggerers-pause"),
+    "a refusal, and an extra": ("refused-at-launch", "metrics-unreadable"),
+}
 
 
 def cause(key: str) -> Cause:

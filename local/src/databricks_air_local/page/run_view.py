@@ -79,7 +79,7 @@ class RunView:
         tracked = [attempt for attempt in run.attempts if attempt.mlflow_run_id][::-1]
         return {
             "run": self.summary(run),
-            "facts": _facts(run),
+            "facts": [*_facts(run), ("Airflow task", self._asker(run))],
             "attempts": [self._attempt(attempt) for attempt in run.attempts],
             "metrics": [self._metrics(item, logarithmic) for item in tracked[:_SHOWN_ATTEMPTS]],
             "logarithmic": logarithmic,
@@ -151,10 +151,17 @@ class RunView:
         return {"attempt": attempt.number, "files": files, "count": len(found)}
 
     def _configuration(self, run: Run) -> str:
-        command = run.commands[0]
-        containers = "containers" in run.air["deployments"][0]
-        directory = command.partition("/containers/")[0] if containers else parent_of(command)
-        return self._text(f"{directory}/training_config.yaml")
+        return self._text(f"{_launch_directory(run)}/training_config.yaml")
+
+    def _asker(self, run: Run) -> str:
+        """Return the Airflow task that a note in the launch directory names; empty without one that can be read."""
+        try:
+            note = json.loads(self._text(f"{_launch_directory(run)}/airflow_owner.json") or "{}")
+            index = "" if note.get("map_index", -1) == -1 else f"[{note['map_index']}]"
+            where = f" at {note['airflow']}" if note.get("airflow") else ""
+            return f"{note['dag_id']}.{note['task_id']}{index}, Dag run {note['run_id']}{where}"
+        except (ValueError, KeyError, AttributeError, TypeError):
+            return ""
 
     def _text(self, path: str) -> str:
         file = self._files.find(path)
@@ -162,6 +169,12 @@ class RunView:
 
     def _duration(self, start: int, end: int) -> str:
         return seconds(start, end or self._clock.now() * 1000)
+
+
+def _launch_directory(run: Run) -> str:
+    command = run.commands[0]
+    containers = "containers" in run.air["deployments"][0]
+    return command.partition("/containers/")[0] if containers else parent_of(command)
 
 
 def _facts(run: Run) -> list[tuple[str, object]]:

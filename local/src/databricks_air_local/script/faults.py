@@ -19,24 +19,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from databricks_air_local.http.exchange import reply
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 __all__ = ["Fault", "Faults"]
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-THEN = ("answer", "status", "reset", "garbage", "cut", "hang")
+THEN = ("answer", "status", "reset", "garbage", "cut", "hang", "kill", "stale")
 
 
 @dataclass
 class Fault:
     """A rule that spoils requests.
 
-    :param path: decoded path, with ``*`` as in file names: ``*/jobs/runs/submit``.
+    :param path: decoded path, with ``*`` as in file names: ``*/jobs/runs/submit``; with the method before it as in
+        ``POST */jobs/runs/submit``, if you like. ``pattern`` is another name of it.
     :param method: HTTP method, ``*`` for any.
     :param skip: let so many matching requests through first.
     :param times: spoil so many after that; -1 for all.
@@ -44,7 +44,8 @@ class Fault:
     :param then: ``answer`` (only useful with ``delay``), ``status``, ``reset`` (the connection is reset; with
         ``after``
         the answer is lost), ``garbage`` (200 with bytes that are no JSON), ``cut`` (half of the answer),
-        ``hang`` (never).
+        ``hang`` (never), ``kill`` (the process that asked is killed, on Linux and on this machine), ``stale`` (what a
+        request that was let through before was answered).
     :param delay: seconds to wait before the answer.
     :param status: HTTP status of ``then="status"``.
     :param error_code: ``error_code`` of its body.
@@ -79,11 +80,12 @@ class Fault:
         kinds = {"str": str, "int": int, "float": (int, float), "bool": bool, "dict[str, str]": Mapping}
         known = {item.name: str(item.type) for item in fields(cls) if item.name not in {"seen", "fired"}}
         for name, value in document.items():
-            if name not in known:
+            if name not in {*known, "pattern"}:
                 raise ValueError(f"fault field {name!r}: not one of {', '.join(known)}")
-            kind = kinds.get(known[name].removesuffix(" | None"), str)
+            kind = kinds.get(known.get(name, "str").removesuffix(" | None"), str)
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # type: ignore[arg-type]
-                raise ValueError(f"fault field {name!r}: {value!r} must be of type {known[name]}")
+                raise ValueError(f"fault field {name!r}: {value!r} must be of type {known.get(name, 'str')}")
+        document = _whole(document)
         if "path" not in document:
             raise ValueError("fault field 'path': is required, for example '*/jobs/runs/submit'")
         fault = cls(**document)
@@ -119,11 +121,22 @@ class Fault:
         return reply({"error_code": self.error_code, "message": self.message}, self.status, self.headers)
 
 
+def _whole(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with a path and a method of its own, where the one was written before the other."""
+    whole = dict(document)
+    pattern = whole.pop("pattern", None) or whole.get("path")
+    if pattern is not None:
+        method, space, path = pattern.partition(" ")
+        whole.update({"method": method, "path": path} if space else {"path": pattern})
+    return whole
+
+
 class Faults:
     """The rules in force; the first that matches and is not used up fires."""
 
     def __init__(self) -> None:
         self._rules: list[Fault] = []
+        self._answers: dict[str, tuple[bytes, int, str]] = {}
 
     def add(self, fault: Fault) -> None:
         """Add a rule after those that are there."""
@@ -132,6 +145,26 @@ class Faults:
     def clear(self) -> None:
         """Forget all rules."""
         self._rules.clear()
+        self._answers.clear()
+
+    def remember(self, method: str, path: str, target: str, response: web.StreamResponse) -> None:
+        """Keep an answer that a stale read may give again.
+
+        :param target: path and query, as they were sent.
+        """
+        if (
+            isinstance(response, web.Response)
+            and isinstance(response.body, bytes)
+            and any(rule.then == "stale" and rule.matches(method, path) for rule in self._rules)
+        ):
+            self._answers[target] = (response.body, response.status, response.content_type)
+
+    def stale(self, target: str) -> web.StreamResponse | None:
+        """Return what was answered to the same request before; nothing when none was let through."""
+        if target not in self._answers:
+            return None
+        body, status, kind = self._answers[target]
+        return reply(body, status, {"Content-Type": kind})
 
     def show(self) -> list[dict[str, Any]]:
         """Return the rules with how often each was seen and fired."""

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from databricks_air_local.http.exchange import Access, endpoint_of
 from databricks_air_local.http.server import reset
+from databricks_air_local.script.callers import kill_caller
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -52,7 +53,12 @@ def interfere(journal: Journal, faults: Faults, clock: Clock, latency: float) ->
         entry["fault"] = fault.then if fault else ""
         started = time.monotonic()
         try:
-            response = await (_spoiled(request, handler, fault) if fault else handler(request))
+            if fault is not None and fault.then == "stale":
+                response = faults.stale(request.path_qs) or await handler(request)
+            else:
+                response = await (_spoiled(request, handler, fault) if fault else handler(request))
+                if fault is None:
+                    faults.remember(request.method, request.path, request.path_qs, response)
         finally:
             entry["duration"] = time.monotonic() - started
         entry["status"] = 0 if isinstance(response, _Broken) else response.status
@@ -81,6 +87,8 @@ class _Broken(web.Response):
 async def _broken(http: web.Request, fault: Fault, response: web.StreamResponse | None) -> web.StreamResponse:
     if fault.then in {"status", "garbage"}:
         return fault.answer()
+    if fault.then == "kill":
+        kill_caller(http)
     if fault.then == "hang":
         await asyncio.get_running_loop().create_future()
     if fault.then == "cut" and response is not None:

@@ -39,7 +39,24 @@ class AirServiceError(AirflowException):
 
 
 class AirRunFailedError(AirflowException):
-    """The run ended without success; the message starts with the reason."""
+    """The run ended without success; the message starts with the reason.
+
+    A callback finds it as ``context["exception"]``.
+
+    :param message: everything that is known, on several lines.
+    :param run_id: id of the run; None when there is none.
+    :param run_page_url: the page of the run for people; empty when there is none.
+    """
+
+    def __init__(self, message: str = "", *, run_id: int | None = None, run_page_url: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.run_page_url = run_page_url
+
+    @property
+    def reason(self) -> str:
+        """The reason alone, in one line."""
+        return str(self).partition("\n")[0]
 
 
 class AirRunFailedForGoodError(AirRunFailedError, AirflowFailException):

@@ -14,10 +14,8 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import socket
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow import __version__ as _airflow_version
@@ -31,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AIRFLOW_VERSION",
     "AIRFLOW_V_3_0_PLUS",
+    "AIRFLOW_V_3_1_PLUS",
     "GONE",
+    "HAS_ASSET_PARTITIONS",
     "KILL_HANDLER_MUST_RAISE",
     "KILL_SECONDS",
     "TRIGGER_HAS_ON_KILL",
@@ -41,10 +41,11 @@ __all__ = [
     "ask_database",
     "ask_own_state",
     "async_connection",
+    "bundle_version",
     "call_after_report",
-    "channel",
     "clear_count",
     "dag_run_row",
+    "delete_own_xcoms",
     "earlier_successes",
     "is_gone",
     "is_in_process",
@@ -52,9 +53,7 @@ __all__ = [
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
-    "read_owner",
     "state_store",
-    "take_channel",
     "write_own_xcom",
     "xcom_of_database",
 ]
@@ -62,6 +61,8 @@ __all__ = [
 AIRFLOW_VERSION = _airflow_version
 _VERSION = Version(Version(_airflow_version).base_version)
 AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _VERSION
+AIRFLOW_V_3_1_PLUS = Version("3.1.0") <= _VERSION
+HAS_ASSET_PARTITIONS = Version("3.3.0") <= _VERSION
 TRIGGER_HAS_ON_KILL = Version("3.3.0") <= _VERSION
 # Airflow 2 raises AirflowTaskTerminated after on_kill; from 3.0 on execute simply goes on.
 KILL_HANDLER_MUST_RAISE = AIRFLOW_V_3_0_PLUS
@@ -112,6 +113,15 @@ def airflow_instance() -> str:
 
     section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
     return str(conf.get(section, "base_url", fallback="") or "").rstrip("/")
+
+
+def bundle_version(ti: Any) -> str | None:
+    """Return the version of the bundle that the Dag of a task came from, a commit where it is a repository.
+
+    :param ti: the running task instance; Airflow 2 has no bundles.
+    """
+    version = getattr(getattr(ti, "bundle_instance", None), "version", None)
+    return str(version) if version else None
 
 
 def clear_count(context: Context) -> int | None:
@@ -281,41 +291,6 @@ def is_same_dag_run(ti: Any, began: datetime | None) -> bool:
     return getattr(answer, "start_date", began) == began
 
 
-def channel() -> int | None:
-    """Return a file descriptor of this task's channel to Airflow, for a process that outlives it; None for none.
-
-    Airflow 3 answers on it for some time after the task's process has ended (``[workers] socket_cleanup_timeout``).
-    """
-    if not AIRFLOW_V_3_0_PLUS:
-        return None
-    from airflow.sdk.execution_time import task_runner
-
-    own = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
-    return None if own is None else os.dup(own.fileno())
-
-
-def take_channel(descriptor: int) -> None:
-    """Go on with the channel of a task's process that has ended.
-
-    :param descriptor: what ``channel`` has returned in that process.
-    """
-    from airflow.sdk.execution_time import comms, task_runner
-
-    # Greater than any number that the task has used: an answer that it has not waited for is not ours.
-    first = 1_000_000_000
-
-    class Heir(comms.CommsDecoder):  # type: ignore[type-arg]
-        def _read_frame(self, maxfds: Any = None) -> Any:
-            while True:
-                frame = super()._read_frame(maxfds)
-                if getattr(frame, "id", first) >= first:
-                    return frame
-
-    task_runner.SUPERVISOR_COMMS = Heir(
-        socket=socket.socket(fileno=descriptor), id_counter=itertools.count(first)
-    )
-
-
 async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
     """Return a connection and its extra, without blocking the event loop.
 
@@ -330,18 +305,6 @@ async def async_connection(conn_id: str) -> tuple[Any, Mapping[str, Any]]:
         return connection, connection.extra_dejson
 
     return await sync_to_async(read, thread_sensitive=False)()
-
-
-def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
-    """Return the marker in which the newest attempt says its number and its run's id.
-
-    Blocks on Airflow's own channel: call it from a helper thread.
-
-    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
-    :param key: key of the XCom.
-    """
-    value = read_own_xcom(ti, key)
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def read_own_xcom(ti: Any, key: str) -> Any:
@@ -385,6 +348,28 @@ def write_own_xcom(ti: Any, key: str, value: Any) -> None:
     from airflow.providers.common.compat.sdk import XCom
 
     XCom.set(key=key, value=value, **_own(ti))
+
+
+def delete_own_xcoms(ti: Any, keys: Collection[str]) -> None:
+    """Delete XComs of a task instance; one that is not there, or cannot be deleted, stays as it is.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param keys: of the XComs.
+    """
+    from airflow.providers.common.compat.sdk import XCom
+
+    if AIRFLOW_V_3_0_PLUS:
+        for key in keys:
+            with contextlib.suppress(Exception):
+                XCom.delete(key=key, **_own(ti))
+        return
+    from airflow.utils.session import create_session
+
+    with contextlib.suppress(Exception), create_session() as session:
+        rows = session.query(XCom).filter_by(**_own(ti))
+        rows.filter(XCom.key.in_(keys)).delete(synchronize_session=False)
 
 
 def _own(ti: Any) -> dict[str, Any]:

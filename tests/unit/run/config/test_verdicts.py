@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.run import ConfigError, RunConfig, load_ru
 from airflow.providers.databricks_air.run.config.schema.json_schema import json_schema
 from airflow.providers.databricks_air.run.launch.payload import submit_body
 from databricks_air_local.api.jobs.submission import check_submission
-from tests.unit.run.config.test_json_schema import Validator
+from tests.unit.run.config.schema.test_json_schema import Validator
 from tests.unit.run.run_documents import broken, valid
 
 SCHEMA = Validator(json_schema())

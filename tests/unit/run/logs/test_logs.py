@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from airflow.providers.databricks_air.api.logs.stream import LogStream
 from airflow.providers.databricks_air.run.logs.lines import LogLine
-from tests.unit.run.bad_service import BadService, Stored, poll, run_of, said
+from tests.unit.run.logs.bad_service import BadService, Stored, poll, run_of, said
 
 LATENESS = 20.0
 Feeds = dict[tuple[int, int], list[Stored]]

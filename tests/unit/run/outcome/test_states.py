@@ -204,3 +204,13 @@ def test_the_platform_says_how_long_an_attempt_took() -> None:
 
     assert [attempt.seconds for attempt in timed.attempts] == [2.0, 8.0, None]
     assert [attempt.ordinal for attempt in timed.attempts] == [1, 2, 3]
+
+
+def test_a_wait_that_has_just_begun_did_not_begin_with_the_run() -> None:
+    """An attempt that has no start yet waits since the one before ended, or nobody knows since when."""
+    ended = task(0, "TERMINATED", start_time=1000, end_time=9000)
+    run = parse_run(body(start_time=500, tasks=[ended, task(1, "PENDING")]))
+    alone = parse_run(body(start_time=500, tasks=[task(1, "PENDING")]))
+
+    assert run.waiting_since == 9000
+    assert alone.waiting_since == 0

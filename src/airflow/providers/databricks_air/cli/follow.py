@@ -24,7 +24,7 @@ from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.watch.events import Ended, Lines
+from airflow.providers.databricks_air.api.watch.events import Ended, Lines, Said
 from airflow.providers.databricks_air.api.watch.watch import WatchPlan, watch
 from airflow.providers.databricks_air.cli.envelope import DONE, FAILED, INTERRUPTED, CommandError, now
 from airflow.providers.databricks_air.cli.log_view import LogView, ViewedStream
@@ -62,7 +62,7 @@ def follow(
                 print_lines(args, event.lines)
             elif isinstance(event, Ended):
                 ended = event
-            elif args.output == "text" or event.is_trouble:
+            elif isinstance(event, Said) and (args.output == "text" or event.is_trouble):
                 note(event.text)
     except KeyboardInterrupt:
         return _interrupted(args, client, run_id)

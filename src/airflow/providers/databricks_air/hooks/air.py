@@ -15,8 +15,11 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
@@ -32,10 +35,13 @@ from airflow.providers.databricks_air.hooks.sign_in import credentials_from
 from airflow.providers.databricks_air.version_compat import AIRFLOW_VERSION, async_connection
 
 if TYPE_CHECKING:
+    from airflow.providers.databricks_air.run.config.run_config import RunConfig
     from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = ["AirRuntimeHook", "credentials_from"]
 
+T = TypeVar("T")
+ConfigInput: TypeAlias = "Path | str | Mapping[str, Any] | RunConfig"
 
 _TEST_SECONDS = 9.0
 _QUESTIONS = (
@@ -120,6 +126,38 @@ class AirRuntimeHook(BaseHook):
             raise ServiceError(what) from error
         return credentials_from(connection, extra, self._agent)
 
+    def submit(
+        self,
+        config: ConfigInput,
+        *,
+        overrides: Mapping[str, Any] | Sequence[str] | None = None,
+        base_dir: Path | None = None,
+        idempotency_token: str | None = None,
+    ) -> int:
+        """Check a run configuration, upload what it needs, submit it and return the run's id.
+
+        :param config: the path of a YAML file, YAML text, a mapping or a ``RunConfig``.
+        :param overrides: changes to it.
+        :param base_dir: the directory that relative paths start from, where *config* is no file.
+        :param idempotency_token: at most 64 characters; repeated with the same one, it is the same run. A new one
+            when None and the configuration has none.
+        :raises ConfigError: with every mistake at once, or when the workspace refuses the configuration.
+        :raises SnapshotError: when the code cannot be packed.
+        :raises ApiError: when a request fails for good.
+        """
+        return _launch(self.client, config, overrides, base_dir, idempotency_token)
+
+    async def asubmit(self, config: ConfigInput, **options: Any) -> int:
+        """Do what :meth:`submit` does, from an event loop."""
+        client = SyncClient(await self.aget_credentials())
+        names = ("overrides", "base_dir", "idempotency_token")
+        try:
+            return await asyncio.to_thread(
+                _launch, client, config, *(options.pop(name, None) for name in names)
+            )
+        finally:
+            await asyncio.to_thread(client.close)
+
     def get_run(self, run_id: int) -> Run:
         """Return the state of a run and of its attempts.
 
@@ -128,6 +166,40 @@ class AirRuntimeHook(BaseHook):
         """
         return self.client.perform(get_run(run_id))
 
+    async def aget_run(self, run_id: int) -> Run:
+        """Do what :meth:`get_run` does, from an event loop."""
+        return await self._ask(lambda client: client.perform(get_run(run_id)))
+
+    def output(self, run_id: int) -> dict[str, Any]:
+        """Return what a run has come to, as plain JSON values: what ``AirRunOperator`` returns.
+
+        :param run_id: id of the run.
+        :raises ApiError: when the workspace does not tell.
+        """
+        return self.client.run(_output(self.client.calls, run_id))
+
+    async def aoutput(self, run_id: int) -> dict[str, Any]:
+        """Do what :meth:`output` does, from an event loop."""
+        return await self._ask(lambda client: _output(client, run_id))
+
+    def logs(self, run_id: int, *, node: int = 0, attempt: int | None = None, lines: int = 200) -> list[str]:
+        """Return the last lines of a node's log, oldest first.
+
+        :param run_id: id of the run.
+        :param node: rank of the node.
+        :param attempt: which attempt, counted from 1; the latest when None.
+        :param lines: how many at most.
+        :raises ApiError: when the workspace does not tell.
+        :raises ValueError: when the run has no such attempt.
+        """
+        return self.client.run(_lines(self.client.calls, run_id, node, attempt, lines))
+
+    async def alogs(
+        self, run_id: int, *, node: int = 0, attempt: int | None = None, lines: int = 200
+    ) -> list[str]:
+        """Do what :meth:`logs` does, from an event loop."""
+        return await self._ask(lambda client: _lines(client, run_id, node, attempt, lines))
+
     def describe(self, run_id: int) -> dict[str, Any]:
         """Return a run in full as plain JSON values: the ``data`` that the command ``get -o json`` prints.
 
@@ -135,9 +207,11 @@ class AirRuntimeHook(BaseHook):
         :raises RunNotFoundError: when there is no such run.
         :raises ApiError: when the workspace does not tell.
         """
-        from airflow.providers.databricks_air.api.runs.description import describe
+        return self.client.run(_describe(self.client.calls, run_id))
 
-        return self.client.run(describe(self.client.calls, run_id)).to_json()
+    async def adescribe(self, run_id: int) -> dict[str, Any]:
+        """Do what :meth:`describe` does, from an event loop."""
+        return await self._ask(lambda client: _describe(client, run_id))
 
     def cancel_run(self, run_id: int) -> None:
         """Ask for the end of a run; one that has ended already stays as it is.
@@ -146,6 +220,17 @@ class AirRuntimeHook(BaseHook):
         :raises ApiError: when the workspace does not take the request.
         """
         self.client.perform(cancel_run(run_id))
+
+    async def acancel_run(self, run_id: int) -> None:
+        """Do what :meth:`cancel_run` does, from an event loop."""
+        await self._ask(lambda client: client.perform(cancel_run(run_id)))
+
+    async def _ask(self, ask: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        client = AsyncClient(await self.aget_credentials())
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the workspace who we are and what of AI Runtime we see; the whole takes less than 10 s."""
@@ -161,6 +246,47 @@ class AirRuntimeHook(BaseHook):
             return False, f"no answer within {_TEST_SECONDS:.0f} s"
         finally:
             client.close()
+
+
+def _launch(
+    client: SyncClient,
+    config: ConfigInput,
+    overrides: Mapping[str, Any] | Sequence[str] | None,
+    base_dir: Path | None,
+    token: str | None,
+) -> int:
+    from airflow.providers.databricks_air.api.launch.launch import launch
+    from airflow.providers.databricks_air.run.load import load_run_config
+
+    loaded = load_run_config(config, overrides=overrides, base_dir=base_dir)
+    token = token or loaded.idempotency_token or uuid.uuid4().hex
+    return launch(client, loaded, token=token, base_dir=base_dir)
+
+
+async def _output(client: AsyncClient, run_id: int) -> dict[str, Any]:
+    from airflow.providers.databricks_air.api.runs.result import result_of
+
+    return await result_of(client, await client.perform(get_run(run_id)))
+
+
+async def _describe(client: AsyncClient, run_id: int) -> dict[str, Any]:
+    from airflow.providers.databricks_air.api.runs.description import describe
+
+    return (await describe(client, run_id)).to_json()
+
+
+async def _lines(client: AsyncClient, run_id: int, node: int, ordinal: int | None, count: int) -> list[str]:
+    from airflow.providers.databricks_air.api.runs.log_tail import stored_lines
+    from airflow.providers.databricks_air.api.runs.result import follow_steps
+
+    run = await client.perform(get_run(run_id))
+    wanted = [each for each in run.attempts if ordinal in {None, each.ordinal}]
+    if not wanted:
+        if ordinal is None:
+            return []
+        raise ValueError(f"attempt: run {run_id} has no attempt {ordinal}, only {len(run.attempts)}")
+    found = await follow_steps(client, stored_lines(run_id, node, wanted[-1], count))
+    return [line.text for line in found]
 
 
 async def _examine(calls: AsyncClient) -> tuple[bool, str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.databricks_air.api.http.errors import NotFoundError
@@ -143,7 +143,7 @@ class Following:
             is_resumed=is_resumed,
         )
         stream = self.logs.stream(watch.run_id, watch.log_nodes, cursor)
-        return follow(hook.client, plan, stream, self.log, hook.get_credentials)
+        return follow(hook.client, plan, stream, self.log, hook.get_credentials, self.task.link)
 
     def ending(self, event: Mapping[str, Any]) -> Ended:
         """Return how the watch of a trigger ended, from the run itself where the run has ended.
@@ -179,8 +179,12 @@ class Following:
             worker.settle()
         if run is not None and run.is_terminal:
             worker.settle()
+            ended = replace(ended, output=self.results.output(run, ended.output))
+            self.task.link(ended.output)
         if run is not None and run.is_success:
-            return self.results.result(run, ended.output)
+            result = self.results.result(run, ended.output)
+            self.task.tidy()
+            return result
         raise self.results.error(ended, printed=printed)
 
     def let_go(self, run: Run) -> dict[str, Any]:

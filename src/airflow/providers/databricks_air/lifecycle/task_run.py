@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -24,11 +25,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.databricks_air.exceptions import AirConfigError, AirServiceError
 from airflow.providers.databricks_air.lifecycle.end.worker import Worker
+from airflow.providers.databricks_air.lifecycle.follow.links import mlflow_links
 from airflow.providers.databricks_air.lifecycle.launch.find_or_submit import RunFinder
 from airflow.providers.databricks_air.lifecycle.owner.identity import begun_alone, signs_of, task_identity
 from airflow.providers.databricks_air.lifecycle.owner.note import owner_note
 from airflow.providers.databricks_air.lifecycle.owner.record import (
     OWNER_KEY,
+    POSITION_KEY,
     RUN_ID_KEY,
     WATCH_KEY,
     Memory,
@@ -37,13 +40,14 @@ from airflow.providers.databricks_air.lifecycle.owner.record import (
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY
 from airflow.providers.databricks_air.run.errors import ConfigError
 from airflow.providers.databricks_air.run.outcome.result import page_url
-from airflow.providers.databricks_air.version_compat import is_gone, state_store
+from airflow.providers.databricks_air.version_compat import delete_own_xcoms, is_gone, state_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow.providers.databricks_air.api.http.calls import TaskOutput
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
     from airflow.providers.databricks_air.run.config.run_config import RunConfig
@@ -177,6 +181,31 @@ class TaskRun:
             OWNER_KEY: [ti.try_number, run.run_id],
         }
         self.worker.tell_airflow(lambda: self._push(values))
+
+    def link(self, output: TaskOutput) -> None:
+        """Let the links of the task lead to the MLflow run of an attempt.
+
+        :param output: what the attempt says; nothing is done without its ids.
+        """
+        if values := mlflow_links(self.hook.host, output):
+            self.push(values)
+
+    def push(self, values: Mapping[str, Any]) -> None:
+        """Push XComs of a run that is there; what Airflow does not take is no reason to fail.
+
+        :param values: by key.
+        """
+        with contextlib.suppress(TaskGoneError):
+            self.worker.tell_airflow(lambda: self._push(values))
+
+    def tidy(self) -> None:
+        """Take away the XComs that are ours alone, when nobody needs them any more."""
+        keys = {WATCH_KEY, OWNER_KEY, POSITION_KEY} | (set() if self._pushes else {RUN_ID_KEY})
+        self.worker.tell_airflow(lambda: delete_own_xcoms(self.context["ti"], keys))
+
+    @property
+    def _pushes(self) -> bool:
+        return bool(getattr(self.context["ti"].task, "do_xcom_push", True))
 
     def resume(self, run_id: int) -> None:
         """Take the run over from an earlier process of this try.

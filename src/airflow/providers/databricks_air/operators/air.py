@@ -19,23 +19,28 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow.providers.databricks_air.arguments import (
     DEFAULT_CONN_ID,
+    Duration,
     OnClear,
     OnKill,
     check_choice,
-    check_positive,
+    check_durations,
+    seconds_of,
 )
-from airflow.providers.databricks_air.links.air import AirRunLink
+from airflow.providers.databricks_air.exceptions import AirConfigError
+from airflow.providers.databricks_air.links.air import LINKS
 from airflow.providers.databricks_air.operators.cancel import AirCancelRunOperator
 from airflow.providers.databricks_air.operators.orphans import AirOrphanRunsOperator
+from airflow.providers.databricks_air.operators.templates import TypedTemplates, map_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow.providers.databricks_air.api.http.client import SyncClient
+    from airflow.providers.databricks_air.api.watch.events import Ended
     from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
     from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
     from airflow.providers.databricks_air.lifecycle.end.worker import Worker
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["AirCancelRunOperator", "AirOrphanRunsOperator", "AirRunOperator"]
 
 
-class AirRunOperator(BaseOperator):
+class AirRunOperator(TypedTemplates):
     """Trains once on Databricks AI Runtime from the YAML file that ``databricks air run`` takes.
 
     The configuration is checked as a whole before anything is asked for; the code and the launch files
@@ -63,9 +68,10 @@ class AirRunOperator(BaseOperator):
     :param databricks_air_conn_id: the connection to the workspace. (templated)
     :param deferrable: wait in the triggerer instead of on a worker.
     :param wait_for_termination: whether to wait at all; without it the task succeeds once the run exists.
-    :param polling_interval: the longest time that a change of the run's state may stay unnoticed, in seconds.
-    :param queue_timeout: seconds that an attempt may wait for accelerators before the run is cancelled and
-        the task fails; None for as long as it takes.
+    :param polling_interval: the longest time that a change of the run's state may stay unnoticed: seconds, or a
+        ``timedelta``. (templated)
+    :param queue_timeout: how long an attempt may wait for accelerators before the run is cancelled and the task
+        fails: seconds, or a ``timedelta``; None for as long as it takes. (templated)
     :param on_kill: ``"cancel"`` ends the run when a user ends the task or ``execution_timeout`` passes;
         ``"detach"`` leaves it alive.
     :param on_clear: ``"rerun"`` starts a fresh run after a user cleared the task; ``"adopt"`` follows the
@@ -78,8 +84,8 @@ class AirRunOperator(BaseOperator):
         another cause ends the task at once. None tries again after every one, as Airflow does.
     :param push_metrics: whether the result has the final ``metrics`` and ``params`` of the MLflow run, 200 at
         most.
-    :param log_metrics_interval: seconds between two lines with the newest metrics in the task's log; None for
-        no such lines.
+    :param log_metrics_interval: the time between two lines with the newest metrics in the task's log: seconds, or
+        a ``timedelta``; None for no such lines.
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
@@ -89,9 +95,13 @@ class AirRunOperator(BaseOperator):
         "overrides",
         "idempotency_token",
         "databricks_air_conn_id",
+        "polling_interval",
+        "queue_timeout",
+        "effective_config",
     )
-    template_fields_renderers = {"config": "yaml", "overrides": "json"}  # noqa: RUF012
-    operator_extra_links = (AirRunLink(),)
+    # Airflow 2 shows a mapping with no renderer but this one.
+    template_fields_renderers = {"config": "json", "overrides": "json", "effective_config": "yaml"}  # noqa: RUF012
+    operator_extra_links = LINKS
     ui_color = "#ffede8"
 
     def __init__(
@@ -104,8 +114,8 @@ class AirRunOperator(BaseOperator):
         databricks_air_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait_for_termination: bool = True,
-        polling_interval: float = 30.0,
-        queue_timeout: float | None = None,
+        polling_interval: Duration = 30.0,
+        queue_timeout: Duration | None = None,
         on_kill: OnKill = "cancel",
         on_clear: OnClear = "rerun",
         durable: bool = True,
@@ -113,14 +123,18 @@ class AirRunOperator(BaseOperator):
         log_nodes: int | Sequence[int] | Literal["all"] = 0,
         retry_on: Collection[str] | None = None,
         push_metrics: bool = True,
-        log_metrics_interval: float | None = None,
+        log_metrics_interval: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_choice("on_kill", on_kill, get_args(OnKill))
         check_choice("on_clear", on_clear, get_args(OnClear))
-        check_positive("polling_interval", polling_interval)
-        check_positive("queue_timeout", queue_timeout)
+        check_durations(
+            self.task_id,
+            polling_interval=polling_interval,
+            queue_timeout=queue_timeout,
+            log_metrics_interval=log_metrics_interval,
+        )
         self.config_path = config_path
         self.config = config
         self.overrides = overrides
@@ -138,6 +152,8 @@ class AirRunOperator(BaseOperator):
         self.retry_on = retry_on
         self.push_metrics = push_metrics
         self.log_metrics_interval = log_metrics_interval
+        # Airflow shows template fields only, as they are when the task begins.
+        self.effective_config: str | None = None
         self._worker: Worker | None = None
         self._was_killed = False
         self._is_handed_over = False
@@ -149,7 +165,7 @@ class AirRunOperator(BaseOperator):
 
         return AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> Any:
         """Adopt or submit, announce, wait, and return the result.
 
         :raises AirConfigError: when configuration, code directory or connection must change first.
@@ -164,9 +180,9 @@ class AirRunOperator(BaseOperator):
                 return follow.let_go(run)
             if self.deferrable and not run.is_terminal:
                 self._hand_over(watch)
-            return follow.result(follow.wait(watch), watch.log_nodes)
+            return self._result(follow, follow.wait(watch), watch.log_nodes)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Take over from the trigger: look at the run again, whatever the trigger saw, and return its result.
 
         :param event: ``run_id`` of the run, and why the trigger stopped watching it.
@@ -178,14 +194,17 @@ class AirRunOperator(BaseOperator):
             self.log.info("The task was cleared while run %s was handed back; beginning anew", run_id)
             return self.execute(context)
         with self._in_charge(context, run_id) as follow:
-            return follow.result(follow.ending(event), event.get("log_nodes"))
+            return self._result(follow, follow.ending(event), event.get("log_nodes"))
 
-    def render_template(self, content: Any, context: Context, *options: Any, **named: Any) -> Any:
-        """Render as Airflow does, also in a ``RunConfig``, and leave ``{{secrets/scope/key}}`` to the platform."""
-        from airflow.providers.databricks_air.lifecycle.launch.config_source import render
+    def _describe(self, context: Context) -> None:
+        self.effective_config = self._source(context.get("dag")).shown()
 
-        airflow = super().render_template
-        return render(content, lambda part: airflow(part, context, *options, **named))
+    def _name_of_mapped(self) -> str:
+        return map_name(self.overrides)
+
+    def _result(self, follow: Following, ended: Ended, printed: Any) -> Any:
+        """Return what downstream tasks get of a run whose watch is over; raise where it ended without success."""
+        return follow.result(ended, printed)
 
     def dry_run(self) -> None:
         """Print what a launch would upload and submit; nothing is sent but reads.
@@ -235,13 +254,13 @@ class AirRunOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         return self._watch_again(context, run_id, str((next_kwargs or {}).get("error", "it was lost")))
 
-    def _watch_again(self, context: Context, run_id: int, why: str) -> dict[str, Any]:
+    def _watch_again(self, context: Context, run_id: int, why: str) -> Any:
         """Follow the run of a trigger that was lost: with another one, and in the end by this worker itself."""
         with self._in_charge(context, run_id) as follow:
             watch, by_trigger = follow.replan(run_id, why)
             if by_trigger:
                 self._hand_over(watch)
-            return follow.result(follow.wait(watch, is_resumed=True), watch.log_nodes)
+            return self._result(follow, follow.wait(watch, is_resumed=True), watch.log_nodes)
 
     def _hand_over(self, watch: WatchOrder) -> NoReturn:
         from airflow.providers.databricks_air.triggers.air import AirRunTrigger
@@ -257,11 +276,17 @@ class AirRunOperator(BaseOperator):
     @contextmanager
     def _in_charge(self, context: Context, run_id: int | None = None) -> Iterator[Following]:
         """Take care of the run of a task until the block ends, and let it end with one clear error."""
-        from airflow.providers.databricks_air.lifecycle.follow.results import ENDS_TASK, Results, task_error
+        from airflow.providers.databricks_air.lifecycle.follow.results import (
+            ENDS_TASK,
+            Results,
+            task_error,
+            timeout_error,
+        )
         from airflow.providers.databricks_air.lifecycle.following import Following
         from airflow.providers.databricks_air.lifecycle.task_run import TaskRun
 
         timeout = self.execution_timeout
+        task: TaskRun | None = None
         try:
             task = TaskRun(
                 context,
@@ -284,9 +309,13 @@ class AirRunOperator(BaseOperator):
                     Results(self.hook.client, self.push_metrics, self.retry_on),
                     self.log,
                     timeout=timeout.total_seconds() if timeout is not None else None,
-                    queue_timeout=self.queue_timeout,
-                    metrics_interval=self.log_metrics_interval,
+                    queue_timeout=self._seconds("queue_timeout"),
+                    metrics_interval=self._seconds("log_metrics_interval"),
                 )
+        except AirflowTaskTimeout:
+            # Airflow's own error names a process, and Airflow would call this behind it.
+            self.on_kill()
+            raise timeout_error(timeout, task.worker.run_id if task else None, self.hook.host) from None
         except ENDS_TASK as error:
             raise task_error(error) from None
         finally:
@@ -333,4 +362,10 @@ class AirRunOperator(BaseOperator):
     def _log_choice(self) -> LogChoice:
         from airflow.providers.databricks_air.lifecycle.follow.waiting import LogChoice
 
-        return LogChoice(self.stream_logs, self.log_nodes, self.polling_interval)
+        return LogChoice(self.stream_logs, self.log_nodes, self._seconds("polling_interval") or 30.0)
+
+    def _seconds(self, name: str) -> float | None:
+        try:
+            return seconds_of(name, getattr(self, name))
+        except ValueError as error:
+            raise AirConfigError(str(error)) from None

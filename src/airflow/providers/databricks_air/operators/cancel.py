@@ -14,15 +14,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID
+from airflow.providers.databricks_air.links.air import LINKS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 
 __all__ = ["AirCancelRunOperator"]
 
@@ -37,6 +41,7 @@ class AirCancelRunOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("run_id", "databricks_air_conn_id")
+    operator_extra_links = LINKS
     ui_color = "#ffede8"
 
     def __init__(
@@ -69,10 +74,26 @@ class AirCancelRunOperator(BaseOperator):
 
         try:
             run_id = parse_run_id(self.run_id)
-            AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__).cancel_run(run_id)
+            hook = AirRuntimeHook(self.databricks_air_conn_id, caller=type(self).__name__)
+            hook.cancel_run(run_id)
         except RunNotFoundError as error:
             self.log.info("There is nothing to cancel: %s", error)
         except ENDS_TASK as error:
             raise task_error(error) from None
         else:
             self.log.info("Run %s: asked for its end", run_id)
+            self._link(context, hook, run_id)
+
+    def _link(self, context: Context, hook: AirRuntimeHook, run_id: int) -> None:
+        """Let the links of the task lead to the run; nothing depends on them."""
+        from airflow.providers.databricks_air.api.http.errors import ApiError
+        from airflow.providers.databricks_air.lifecycle.follow.links import run_links
+        from airflow.providers.databricks_air.lifecycle.follow.results import Results
+
+        links = run_links(hook.host, run_id)
+        with contextlib.suppress(ApiError):
+            run = hook.get_run(run_id)
+            links = run_links(hook.host, run_id, run, Results(hook.client).output(run))
+        ti: Any = context["ti"]
+        for key, value in links.items():
+            ti.xcom_push(key=key, value=value)

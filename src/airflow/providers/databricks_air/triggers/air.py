@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
-from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan
+from airflow.providers.databricks_air.api.watch.watch import Ended, Found, Lines, WatchPlan
 from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, OnClear, OnKill
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.end.trigger_end import TriggerEnd
+from airflow.providers.databricks_air.lifecycle.follow.links import push_links
 from airflow.providers.databricks_air.lifecycle.follow.metrics import AirflowMeasure
 from airflow.providers.databricks_air.lifecycle.follow.results import TIMED_OUT
 from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
@@ -105,6 +106,7 @@ class AirRunTrigger(BaseTrigger):
         """Follow the run; nothing that happens to the network ends it."""
         try:
             ended = await self._follow()
+            await self._task_log.await_worker()
         except asyncio.CancelledError:
             self._task_log.hand_over()
             if getattr(self, "task_instance", None) is None:
@@ -162,6 +164,8 @@ class AirRunTrigger(BaseTrigger):
                     return event
                 if isinstance(event, Lines):
                     await self._task_log.print(event.lines)
+                elif isinstance(event, Found):
+                    push_links(getattr(self, "task_instance", None), watcher.host, event.output)
                 else:
                     tell(self.log, event)
         finally:

@@ -171,8 +171,13 @@ async def _uploaded(
 ) -> Launch:
     planned = await prepare(client, config, token=token, base_dir=base_dir)
     ready = await ask(client, planned, _checks_and_directories(client, planned))
-    await upload(client, replace(ready.files, note=owner_file(owner) if owner else None), progress)
+    note = owner_file({**owner, **_code(ready.files.snapshot)}) if owner else None
+    await upload(client, replace(ready.files, note=note), progress)
     return ready
+
+
+def _code(snapshot: Snapshot | None) -> dict[str, str]:
+    return {"code_key": snapshot.key, "code_commit": snapshot.commit} if snapshot else {}
 
 
 def check_online(

@@ -22,10 +22,12 @@ from typing import Any
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.logs.calls import LogPage, log_tail
+from airflow.providers.databricks_air.api.logs.mlflow import ChunkSource
 from airflow.providers.databricks_air.run.logs.lines import LogLine, LogRecord
 from airflow.providers.databricks_air.run.logs.text import safe_lines
+from airflow.providers.databricks_air.run.outcome.states import Attempt
 
-__all__ = ["last_lines"]
+__all__ = ["last_lines", "stored_lines"]
 
 _PAGE = 1000
 
@@ -58,3 +60,20 @@ def last_lines(run_id: int, node: int, attempt: int, count: int) -> Generator[Ca
     records.sort(key=lambda record: record[0])
     made = ([LogLine(node, attempt, text, time) for text in safe_lines(body)] for time, _, body in records)
     return list(itertools.chain.from_iterable(made))[-count:]
+
+
+def stored_lines(
+    run_id: int, node: int, attempt: Attempt, count: int
+) -> Generator[Call[Any], Any, list[LogLine]]:
+    """Return the last lines of a node from wherever they are kept: yields calls, returns lines, oldest first.
+
+    :param run_id: id of the run.
+    :param node: rank of the node.
+    :param attempt: which try of the run.
+    :param count: how many lines at most.
+    :raises ApiError: when the pieces that MLflow keeps cannot be read either.
+    """
+    lines = yield from last_lines(run_id, node, attempt.number, count)
+    if not lines:
+        lines = yield from ChunkSource(node, attempt.number, attempt.run_id).tail()
+    return lines[-count:]

@@ -21,7 +21,7 @@ from airflow.providers.databricks_air.api.http.calls import TaskOutput
 from airflow.providers.databricks_air.run.logs.lines import LogLine
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["Ended", "Event", "Lines", "Said"]
+__all__ = ["Ended", "Event", "Found", "Lines", "Said"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Found:
+    """The MLflow run of an attempt, as soon as it is known.
+
+    :param output: with the ids of the MLflow run and its experiment.
+    """
+
+    output: TaskOutput
+
+
+@dataclass(frozen=True)
 class Ended:
     """Why the watch is over; always the last thing that it tells.
 
@@ -59,4 +69,4 @@ class Ended:
     message: str = ""
 
 
-Event: TypeAlias = Said | Lines | Ended
+Event: TypeAlias = Said | Lines | Found | Ended

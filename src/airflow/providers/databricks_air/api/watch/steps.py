@@ -30,7 +30,7 @@ from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output, get_run
 from airflow.providers.databricks_air.api.http.errors import ApiError
 from airflow.providers.databricks_air.api.launch.permissions import LateGrant
-from airflow.providers.databricks_air.api.watch.events import Ended, Event, Lines, Said
+from airflow.providers.databricks_air.api.watch.events import Ended, Event, Found, Lines, Said
 from airflow.providers.databricks_air.api.watch.limits import Refusals, WatchPlan, expired, next_limit
 from airflow.providers.databricks_air.api.watch.metric_lines import MetricLines
 from airflow.providers.databricks_air.run.logs.lines import LogLine
@@ -220,8 +220,11 @@ class Watch:
         is_wanted = attempt is not None and attempt.run_id and not self._is_complete(run)
         if attempt is not None and is_wanted:
             # It is only ever an addition, and 404 is its way to say 'not yet'.
+            known = self._output(run).mlflow_run_id
             with contextlib.suppress(ApiError):
                 self._outputs[attempt.run_id] = yield get_output(attempt.run_id).once(timeout=OUTPUT_TIMEOUT)
+            if self._output(run).mlflow_run_id != known:
+                yield Found(self._output(run))
         self._output_at = math.inf
         if is_wanted and not self._is_complete(run):
             first = min(FIRST_OUTPUT_DELAY, self._plan.polling_interval)

@@ -27,13 +27,13 @@ from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncCl
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch import renewal
-from airflow.providers.databricks_air.api.watch.events import Ended, Event, Lines, Said
+from airflow.providers.databricks_air.api.watch.events import Ended, Event, Found, Lines, Said
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.api.watch.pace import Schedule
 from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
 from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
-__all__ = ["Ended", "Event", "Lines", "Said", "WatchPlan", "awatch", "watch"]
+__all__ = ["Ended", "Event", "Found", "Lines", "Said", "WatchPlan", "awatch", "watch"]
 
 log = logging.getLogger(__name__)
 

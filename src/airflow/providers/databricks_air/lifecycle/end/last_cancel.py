@@ -28,12 +28,15 @@ from typing import Any
 from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 
 __all__ = ["main"]
 
 PAUSE = 2.0
-# The supervisor of the task's process waits for this one, for a minute at most.
-ANSWER_SECONDS = 30
+# A supervisor that waits for Airflow itself kills the task's process late.
+PARENT_SECONDS = 120
+# After that it waits for this one, for a minute at most.
+ANSWER_SECONDS = 55
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,17 @@ class _Given:
 
 def _is_cancelled_by_a_person(order: Mapping[str, Any]) -> bool:
     """Ask Airflow, when the task's process has ended and nobody else uses its channel any more."""
+    from airflow.providers.databricks_air.lifecycle.end.channel import take_channel
     from airflow.providers.databricks_air.lifecycle.end.verdict import ask_for_task, judge_worker
-    from airflow.providers.databricks_air.version_compat import take_channel
 
-    # Whatever hangs ends here, and the run is left to the next try.
-    signal.alarm(ANSWER_SECONDS)
-    while os.getppid() == order["parent"]:
-        time.sleep(0.1)
     question = dict(order["question"])
     began, on_clear = question.pop("began"), question.pop("on_clear")
     take_channel(order["channel"])
+    # Whatever hangs ends here, and the run is left to the next try.
+    signal.alarm(PARENT_SECONDS)
+    while os.getppid() == order["parent"]:
+        time.sleep(0.1)
+    signal.alarm(ANSWER_SECONDS)
     ti = SimpleNamespace(**question)
     seen = ask_for_task(ti, began and datetime.fromisoformat(began), on_clear)
     signal.alarm(0)
@@ -86,7 +90,9 @@ def main() -> int:
     order = json.loads(sys.stdin.read())
     if order["question"] and not _is_cancelled_by_a_person(order):
         return 0
-    client = SyncClient(_Given(order["host"], order["headers"]))
+    proof = order["proof"]
+    given = _Given(proof["host"], proof["headers"]) if "headers" in proof else SdkCredentials(**proof)
+    client = SyncClient(given)
     run_id: int | None = order["run_id"]
     end = time.monotonic() + order["seconds"]
     while time.monotonic() < end:

@@ -31,8 +31,8 @@ from airflow.providers.databricks_air.arguments import OnClear, OnKill
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
-from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY
-from airflow.providers.databricks_air.version_compat import ask_own_state, read_owner
+from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, read_owner
+from airflow.providers.databricks_air.version_compat import ask_own_state
 
 __all__ = ["TriggerEnd"]
 

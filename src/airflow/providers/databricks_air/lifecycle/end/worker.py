@@ -17,10 +17,8 @@ The loss of the process is the exception, which the next try makes good.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -39,7 +37,9 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
 from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end, go_on_alone
+from airflow.providers.databricks_air.lifecycle.end.channel import channel
 from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
+from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_with_limit, in_thread
 from airflow.providers.databricks_air.lifecycle.end.verdict import (
     USER_STATES,
     RunPolicy,
@@ -47,11 +47,7 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     ask_for_task,
     judge_worker,
 )
-from airflow.providers.databricks_air.lifecycle.owner.record import (
-    Memory,
-    TaskGoneError,
-    known_run,
-)
+from airflow.providers.databricks_air.lifecycle.owner.record import Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.run.errors import AirError
 from airflow.providers.databricks_air.version_compat import (
     AIRFLOW_V_3_0_PLUS,
@@ -59,7 +55,6 @@ from airflow.providers.databricks_air.version_compat import (
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
     Seen,
-    channel,
     dag_run_row,
     is_in_process,
     state_store,
@@ -68,14 +63,14 @@ from airflow.providers.databricks_air.version_compat import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["Worker", "ask_with_limit"]
+__all__ = ["Worker"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (up to three requests, each of
-# which takes a second on a busy machine), or for the answer to a submission that is under way; the cancel itself
-# takes milliseconds, or is left to a process of its own.
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (two requests, each of which takes
+# a second on a busy machine), or for the answer to a submission that is under way; the cancel itself takes
+# milliseconds, or is left to a process of its own.
 ASK_SECONDS = 3.5
 CANCEL_SECONDS = 1.0
 LEAVE_SECONDS = 30.0
@@ -148,7 +143,7 @@ class Worker:
 
         :param submit: uploads and submits, and returns the run id.
         """
-        self._launching = self._spawn(submit)
+        self._launching = in_thread(submit)
         return self._launching.result()
 
     def submitting(self, body: Mapping[str, Any]) -> None:
@@ -172,7 +167,7 @@ class Worker:
 
         :param say: blocks until Airflow has answered.
         """
-        return self._spawn(say).result() if AIRFLOW_V_3_0_PLUS else say()
+        return in_thread(say).result() if AIRFLOW_V_3_0_PLUS else say()
 
     @contextmanager
     def responsible(self) -> Iterator[None]:
@@ -250,7 +245,12 @@ class Worker:
         self._await_answer(ends - CANCEL_SECONDS)
         self._cancel(verdict.why, max(CANCEL_SECONDS, ends - time.monotonic()))
         if must_raise:
-            raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+            ended = (
+                f"Run {self.run_id} was cancelled"
+                if self.run_id
+                else "The launch was ended before it had a run"
+            )
+            raise AirRunCancelledError(f"{ended}: {verdict.why}")
 
     def _leave(self, error: BaseException) -> None:
         """End the run that an error leaves without anybody who follows it."""
@@ -314,19 +314,6 @@ class Worker:
             self.client.credentials, run_id=self.run_id, body=body, question=question, channel=descriptor
         )
 
-    def _spawn(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        context = contextvars.copy_context()
-
-        def run() -> None:
-            try:
-                future.set_result(context.run(work))
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
-                future.set_exception(error)
-
-        threading.Thread(target=run, name="databricks-air-launch", daemon=True).start()
-        return future
-
     def _await_answer(self, until: float) -> None:
         """Wait for the answer to a submission that is under way, which has the id of the run."""
         if self.run_id is None and self._launching is not None:
@@ -372,26 +359,3 @@ class Worker:
             go_on_alone(self.client.credentials, run_id=run_id)
         if self._memory.lasts:
             ask_with_limit(lambda: self._memory.keep(must_end=why), ASK_SECONDS)
-
-
-def ask_with_limit(ask: Callable[[], T], seconds: float) -> T | None:
-    """Ask from a helper thread; None when there is no answer in time.
-
-    The channel to Airflow may be held by the very code that a signal has interrupted, so the asking thread is
-    never waited for beyond the limit.
-
-    :param ask: blocks until there is an answer.
-    :param seconds: how long to wait for it.
-    """
-    answers: list[T] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
-            log.debug("Airflow could not be asked for the task's state: %s", error)
-
-    thread = threading.Thread(target=run, name="databricks-air-ask", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else None

@@ -14,15 +14,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow.providers.databricks_air.api.http.calls import TaskOutput, get_output
+from airflow.providers.databricks_air.api.http.calls import TaskOutput
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
+from airflow.providers.databricks_air.api.runs.result import follow_steps, output_of, result_of
+from airflow.providers.databricks_air.api.runs.returned import read_returned
 from airflow.providers.databricks_air.exceptions import (
     AirConfigError,
     AirRunCancelledError,
@@ -32,14 +37,20 @@ from airflow.providers.databricks_air.exceptions import (
     AirServiceError,
 )
 from airflow.providers.databricks_air.run.errors import AirError, ConfigError, SnapshotError
-from airflow.providers.databricks_air.run.outcome.cause import CauseKind, deserves_retry, parse_retry_on
-from airflow.providers.databricks_air.run.outcome.diagnosis import kind_of_failure
+from airflow.providers.databricks_air.run.outcome.causes.cause import (
+    CauseKind,
+    deserves_retry,
+    parse_retry_on,
+)
+from airflow.providers.databricks_air.run.outcome.causes.diagnosis import kind_of_failure
 from airflow.providers.databricks_air.run.outcome.failure import NOTHING_FOUND, Findings, failure_message
-from airflow.providers.databricks_air.run.outcome.result import mlflow_url, page_url, run_result
+from airflow.providers.databricks_air.run.outcome.result import mlflow_url, page_url
 
 if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.http.call import Call
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.watch.watch import Ended
+    from airflow.providers.databricks_air.run.outcome.returned import Returned
     from airflow.providers.databricks_air.run.outcome.states import Run
 
 __all__ = [
@@ -51,6 +62,7 @@ __all__ = [
     "ending_error",
     "parse_run_id",
     "task_error",
+    "timeout_error",
 ]
 
 log = logging.getLogger(__name__)
@@ -58,8 +70,9 @@ log = logging.getLogger(__name__)
 TIMED_OUT = frozenset({"expired", "queue_expired"})
 ENDS_TASK = (AirError, AirflowException)
 GAVE_UP = TIMED_OUT | {"missing", "denied"}
-# Metrics and log lines of a run that has ended are an extra, and nobody should wait for one.
-EXTRA_SECONDS = 10.0
+# A log may come a little later than the end of its run.
+RETURNED_SECONDS = 60.0
+RETURNED_PAUSE = 2.0
 
 
 def task_error(error: Exception) -> Exception:
@@ -71,7 +84,7 @@ def task_error(error: Exception) -> Exception:
         return AirConfigError(str(error))
     if isinstance(error, AuthError):
         return AirServiceError(
-            f"The workspace refuses the connection's credentials: {error}. "
+            f"The workspace refuses the connection's credentials: {str(error).rstrip('.')}\n"
             "Check the token of the connection and what its owner may do"
         )
     if isinstance(error, AirError):
@@ -105,9 +118,25 @@ def ending_error(
         cause = kind_of_failure(run, findings.diagnosis)
         message = failure_message(run, url, findings)
         error = AirRunCancelledError if run.state.result == "CANCELED" else AirRunFailedError
-    if deserves_retry(cause, retry_on):
-        return error(message)
-    return AirRunFailedForGoodError(f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on")
+    if not deserves_retry(cause, retry_on):
+        error = AirRunFailedForGoodError
+        message = f"{message}\nNo retry: the cause is {cause.value}, not one of retry_on"
+    return error(message, run_id=run.run_id, run_page_url=url)
+
+
+def timeout_error(timeout: timedelta | None, run_id: int | None, host: str) -> AirRunTimeoutError:
+    """Return the error of a task whose ``execution_timeout`` has passed on the worker.
+
+    :param timeout: of the task.
+    :param run_id: its run; None when there is none yet.
+    :param host: the workspace URL.
+    """
+    message = f"The task's execution_timeout of {timeout} has passed"
+    if run_id is None:
+        return AirRunTimeoutError(f"{message} before there was a run")
+    url = f"{host}/jobs/runs/{run_id}"
+    message = f"{message}\nAI Runtime run {run_id}\nRun page: {url}"
+    return AirRunTimeoutError(message, run_id=run_id, run_page_url=url)
 
 
 def parse_run_id(value: Any) -> int:
@@ -146,16 +175,14 @@ class Results:
     push_metrics: bool = True
     retry_on: Collection[str] | None = None
 
-    def result(self, run: Run, output: TaskOutput) -> dict[str, Any]:
+    def result(self, run: Run, output: TaskOutput | None = None) -> dict[str, Any]:
         """Return what downstream tasks get.
 
         :param run: the run that succeeded.
         :param output: what its latest attempt says, as far as it is known.
         """
-        output = self._output(run, output)
-        host = self.client.credentials.host
-        result = run_result(host, run, output.mlflow_experiment_id, output.mlflow_run_id)
-        return {**result, **self._final_values(output.mlflow_run_id)} if self.push_metrics else result
+        asked = result_of(self.client.calls, run, output, with_metrics=self.push_metrics)
+        return self.client.run(asked)
 
     def error(self, ended: Ended, *, printed: Any) -> Exception:
         """Return the error that ends the task.
@@ -170,46 +197,45 @@ class Results:
                 findings = findings.without(printed)
         return ending_error(ended, self.client.credentials.host, findings, parse_retry_on(self.retry_on))
 
-    def _final_values(self, mlflow_run_id: str) -> dict[str, Any]:
-        from airflow.providers.databricks_air.api.logs.calls import mlflow_run
-        from airflow.providers.databricks_air.run.outcome.metrics import final_values
-
-        metrics: dict[str, Any] = {}
-        params: dict[str, Any] = {}
-        if mlflow_run_id:
-            try:
-                mlflow = self.client.perform(mlflow_run(mlflow_run_id).within(EXTRA_SECONDS))
-                metrics, params = final_values(mlflow.metrics, mlflow.params)
-            except ApiError as error:
-                log.warning("The result is without metrics: %s", error)
-        return {"metrics": metrics, "params": params}
-
     def _findings(self, run: Run, output: TaskOutput) -> Findings:
         from airflow.providers.databricks_air.api.logs.failure import investigate
 
-        steps = investigate(run)
-        try:
-            call = next(steps)
-            while True:
-                try:
-                    answer = self.client.perform(replace(call, budget=min(call.budget, EXTRA_SECONDS)))
-                except ApiError as error:
-                    call = steps.throw(error)
-                else:
-                    call = steps.send(answer)
-        except StopIteration as end:
-            findings: Findings = end.value
-        output = self._output(run, output)
+        findings: Findings = self._follow(investigate(run))
+        output = self.output(run, output)
         host = self.client.credentials.host
         url = mlflow_url(host, output.mlflow_experiment_id, output.mlflow_run_id)
         return replace(findings, mlflow_url=url or "")
 
-    def _output(self, run: Run, output: TaskOutput) -> TaskOutput:
-        """Ask for the MLflow ids of the latest attempt where they are not known yet."""
-        if output.mlflow_run_id or not run.latest:
-            return output
-        try:
-            return self.client.perform(get_output(run.latest.run_id).once())
-        except ApiError:
-            # The ids are an addition to a run that has ended.
-            return TaskOutput()
+    def returned(self, ended: Ended) -> Any:
+        """Return what the function returned that a run has called.
+
+        :param ended: how the watch of a run that succeeded ended.
+        :raises AirConfigError: when the function has returned what is no JSON.
+        :raises AirServiceError: when its result cannot be found in the run's log.
+        """
+        end = time.monotonic() + RETURNED_SECONDS
+        while ended.run is not None:
+            found: Returned | None = None
+            with contextlib.suppress(ApiError):
+                found = self._follow(read_returned(ended.run))
+            if found is not None and found.error:
+                raise AirConfigError(
+                    f"The run succeeded, but the function's result cannot be returned: {found.error}"
+                )
+            if found is not None:
+                return found.value
+            if time.monotonic() >= end:
+                break
+            time.sleep(RETURNED_PAUSE)
+        raise AirServiceError("The run succeeded, but its log does not show what the function returned")
+
+    def _follow(self, steps: Generator[Call[Any], Any, Any]) -> Any:
+        return self.client.run(follow_steps(self.client.calls, steps))
+
+    def output(self, run: Run, output: TaskOutput | None = None) -> TaskOutput:
+        """Return what the latest attempt says, asked for again where its MLflow ids are not known yet.
+
+        :param run: the run.
+        :param output: what is known of it.
+        """
+        return self.client.run(output_of(self.client.calls, run, output))

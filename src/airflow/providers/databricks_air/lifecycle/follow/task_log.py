@@ -38,6 +38,7 @@ ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
 LONGEST_TURN = 0.01
+WORKER_ENDS = 5.0
 # Between a log call and the file there are a queue and a thread (Airflow 2), or a socket and another process
 # (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
 SETTLED = 1.0
@@ -65,6 +66,7 @@ class TaskLog:
         self._keeper: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._is_closed = False
+        self._taken_at: float | None = None
         self._ti: Any = None
         self._log: Any = None
 
@@ -100,6 +102,14 @@ class TaskLog:
                 self._log.info("%s", line.text)
             raise
         self._keep_soon()
+
+    async def await_worker(self) -> None:
+        """Wait until the process that has handed the run over to this trigger may have ended.
+
+        Airflow takes a task for failed that goes on before it has heard of that.
+        """
+        if self._taken_at is not None:
+            await asyncio.sleep(max(0.0, self._taken_at + WORKER_ENDS - time.monotonic()))
 
     def close(self) -> None:
         """Keep no more positions: whoever goes on gets the last one by hand."""
@@ -168,6 +178,7 @@ class TaskLog:
                     self._log.info("%s", TAKEN_OVER)
                 cursor: LogCursor | None = value.get("cursor")
                 return cursor
+            self._taken_at = time.monotonic()
             _spawn(self._write_position(None, handed_over=True))
             return None
         self._log.warning(

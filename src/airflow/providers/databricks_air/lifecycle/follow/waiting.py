@@ -20,10 +20,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.databricks_air.api.logs.stream import LogNodes, LogStream, parse_log_nodes
-from airflow.providers.databricks_air.api.watch.watch import Ended, Event, Lines, Said, WatchPlan, watch
+from airflow.providers.databricks_air.api.watch.watch import (
+    Ended,
+    Event,
+    Found,
+    Lines,
+    Said,
+    WatchPlan,
+    watch,
+)
 from airflow.providers.databricks_air.exceptions import AirConfigError
 
 if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.http.calls import TaskOutput
     from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.api.http.credentials import Credentials
     from airflow.providers.databricks_air.run.outcome.states import Run
@@ -89,6 +98,7 @@ def follow(
     stream: LogStream | None,
     log: Any,
     renew: Callable[[], Credentials],
+    found: Callable[[TaskOutput], None] = lambda _: None,
 ) -> Ended:
     """Wait for the end of a run in this thread, and print what is worth it.
 
@@ -97,10 +107,13 @@ def follow(
     :param stream: its log; None to print none.
     :param log: where to print.
     :param renew: returns fresh credentials after they were refused.
+    :param found: called with the ids of an attempt's MLflow run as soon as they are known.
     """
     for event in watch(client, plan, stream=stream, renew=renew):
         if isinstance(event, Ended):
             return event
+        if isinstance(event, Found):
+            found(event.output)
         tell(log, event)
     raise AssertionError("a watch ends with Ended")
 

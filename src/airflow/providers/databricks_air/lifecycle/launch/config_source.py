@@ -68,15 +68,26 @@ class ConfigSource:
     overrides: Any
     dag: Any
 
+    def shown(self) -> str:
+        """Return the configuration as it will be submitted, for people; where it cannot be read, what is wrong with it.
+
+        Values that look like credentials are left out.
+        """
+        try:
+            config, _ = self._read()
+        except Exception as error:  # noqa: BLE001 - a run of an earlier try may need none
+            return "\n".join(f"# {line}" for line in str(error).splitlines())
+        text = config.to_yaml()
+        for name in visible_secrets(config.env_variables):
+            text = text.replace(config.env_variables[name], "***")
+        return text
+
     def read(self) -> tuple[RunConfig, Path]:
         """Return the checked configuration and the directory that its relative paths start from.
 
         :raises AirConfigError: when not exactly one of the two is given, or the file is missing.
         :raises ConfigError: when the configuration has mistakes.
         """
-        if (self.config_path is None) == (self.config is None):
-            given = "neither" if self.config is None else "both"
-            raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
         config, directory = self._read()
         _warn_of_secrets(config)
         return config, directory
@@ -84,6 +95,9 @@ class ConfigSource:
     def _read(self) -> tuple[RunConfig, Path]:
         from airflow.providers.databricks_air.run.load import load_run_config
 
+        if (self.config_path is None) == (self.config is None):
+            given = "neither" if self.config is None else "both"
+            raise AirConfigError(f"config_path, config: {given} of them given. Give exactly one")
         dag_directory = Path(getattr(self.dag, "fileloc", "") or ".").absolute().parent
         if self.config is not None:
             return load_run_config(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.version_compat import airflow_instance
+from airflow.providers.databricks_air.version_compat import airflow_instance, bundle_version
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,4 +47,5 @@ def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) 
         "on_clear": policy.on_clear,
         "waits": waits,
         "idempotency_token": token,
+        "bundle_version": bundle_version(ti),
     }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.lifecycle.owner.identity import Signs
-from airflow.providers.databricks_air.version_compat import is_gone, state_store
+from airflow.providers.databricks_air.version_compat import is_gone, read_own_xcom, state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -39,6 +39,7 @@ __all__ = [
     "TaskGoneError",
     "is_of_earlier_try",
     "known_run",
+    "read_owner",
 ]
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,18 @@ def is_of_earlier_try(context: Context) -> bool:
     ti: Any = context["ti"]
     owner = ti.xcom_pull(task_ids=ti.task_id, key=OWNER_KEY, map_indexes=ti.map_index)
     return isinstance(owner, list | tuple) and len(owner) == 2 and int(owner[0]) < ti.try_number
+
+
+def read_owner(ti: Any, key: str) -> tuple[int, int] | None:
+    """Return the marker in which the newest attempt says its number and its run's id.
+
+    Blocks on Airflow's own channel: call it from a helper thread.
+
+    :param ti: anything with ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: key of the XCom.
+    """
+    value = read_own_xcom(ti, key)
+    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
 
 
 def known_run(context: Context) -> int | None:

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING
 from airflow.providers.databricks_air.run.code.archive import Sink, TarStream, gzipped
 from airflow.providers.databricks_air.run.code.commit import commit_code, commit_key
 from airflow.providers.databricks_air.run.code.git import GitDirectory
+from airflow.providers.databricks_air.run.code.plain import is_in_repository
 from airflow.providers.databricks_air.run.code.working_tree import tree_contents, tree_key
 from airflow.providers.databricks_air.run.config.parts.code_source import resolve_root
 from airflow.providers.databricks_air.run.errors import SnapshotError
@@ -41,12 +42,14 @@ class Snapshot:
     :param key: 64 hex characters that stand for the content.
     :param origin: where the code comes from, for people: ``working tree`` or ``commit <id>``.
     :param pack: writes the entries of the archive.
+    :param commit: the commit that is packed, or checked out beside changes; empty outside of a repository.
     """
 
     dirname: str
     key: str
     origin: str
     pack: Callable[[TarStream], None] = field(repr=False, compare=False)
+    commit: str = ""
 
     @property
     def file_name(self) -> str:
@@ -87,12 +90,11 @@ def take_snapshot(code_source: CodeSource, base_dir: Path) -> Snapshot:
     root = resolve_root(code_source.root_path, base_dir)
     dirname = _checked_name(Path(os.path.abspath(root)).name)
     include = list(code_source.include_paths or ())
-    contents = (
-        tree_contents(root, dirname, include)
-        if code_source.git is None
-        else commit_code(GitDirectory(root), code_source.git, dirname, include)
-    )
-    return Snapshot(dirname, *contents)
+    if code_source.git is None:
+        head = GitDirectory(root).commit("HEAD") if is_in_repository(root) else None
+        return Snapshot(dirname, *tree_contents(root, dirname, include), commit=head or "")
+    contents = commit_code(GitDirectory(root), code_source.git, dirname, include)
+    return Snapshot(dirname, *contents, commit=contents.origin.rpartition(" ")[2])
 
 
 def _checked_name(dirname: str) -> str:

@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from airflow.providers.databricks_air.run.logs.lines import LogLine
-from airflow.providers.databricks_air.run.outcome.cause import Diagnosis, Weight
-from airflow.providers.databricks_air.run.outcome.diagnosis import diagnose
-from airflow.providers.databricks_air.run.outcome.exit_codes import exit_code
+from airflow.providers.databricks_air.run.outcome.causes.cause import Diagnosis, Weight
+from airflow.providers.databricks_air.run.outcome.causes.diagnosis import diagnose
+from airflow.providers.databricks_air.run.outcome.causes.exit_codes import exit_code
+from airflow.providers.databricks_air.run.outcome.causes.service_codes import asks_the_log
+from airflow.providers.databricks_air.run.outcome.causes.tracebacks import plain_lines
 from airflow.providers.databricks_air.run.outcome.narration import attempt_of, duration
-from airflow.providers.databricks_air.run.outcome.service_codes import asks_the_log
 from airflow.providers.databricks_air.run.outcome.states import Run
-from airflow.providers.databricks_air.run.outcome.tracebacks import plain_lines
 
 __all__ = ["NOTHING_FOUND", "SHOWN_LINES", "Findings", "failure_message", "findings_of"]
 

@@ -14,11 +14,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["mlflow_url", "page_url", "run_result"]
+__all__ = ["experiment_url", "mlflow_url", "page_url", "run_result"]
 
 
 def page_url(host: str, run: Run) -> str:
@@ -42,8 +44,21 @@ def mlflow_url(host: str, experiment_id: str, mlflow_run_id: str) -> str | None:
     return f"{host}/ml/experiments/{experiment_id}/runs/{mlflow_run_id}"
 
 
+def experiment_url(host: str, experiment_id: str) -> str | None:
+    """Return the page of an MLflow experiment for people; None without an id.
+
+    :param host: the workspace URL.
+    :param experiment_id: id of the MLflow experiment.
+    """
+    return f"{host}/ml/experiments/{experiment_id}" if experiment_id else None
+
+
 def run_result(
-    host: str, run: Run, mlflow_experiment_id: str = "", mlflow_run_id: str = ""
+    host: str,
+    run: Run,
+    mlflow_experiment_id: str = "",
+    mlflow_run_id: str = "",
+    note: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the result as plain JSON values.
 
@@ -51,10 +66,9 @@ def run_result(
     :param run: as it was seen last.
     :param mlflow_experiment_id: empty when unknown.
     :param mlflow_run_id: of the latest attempt; empty when unknown.
+    :param note: what the launch left beside the run; None where it cannot be read.
     """
-    latest = run.latest
-    started = (latest.start_time if latest else 0) or run.start_time
-    ended = (latest.end_time if latest else 0) or run.end_time
+    note = note or {}
     return {
         "run_id": run.run_id,
         "state": run.state.word,
@@ -64,5 +78,56 @@ def run_result(
         "mlflow_experiment_id": mlflow_experiment_id or None,
         "mlflow_run_id": mlflow_run_id or None,
         "mlflow_url": mlflow_url(host, mlflow_experiment_id, mlflow_run_id),
-        "duration_seconds": round((ended - started) / 1000, 3) if started and ended >= started else None,
+        **_times(run),
+        "accelerator_type": run.accelerator_type or None,
+        "num_accelerators": run.num_accelerators or None,
+        "accelerator_hours": _accelerator_hours(run),
+        "code_key": _code_key(run.code_path),
+        "code_commit": note.get("code_commit") or note.get("bundle_version") or None,
     }
+
+
+def _times(run: Run) -> dict[str, Any]:
+    latest = run.latest
+    started = (latest.start_time if latest else 0) or run.start_time
+    ended = (latest.end_time if latest else 0) or run.end_time
+    run_end = run.end_time or ended
+    ran = _ran_seconds(run)
+    whole = _seconds(run.start_time, run_end)
+    return {
+        "start": _iso(run.start_time),
+        "end": _iso(run_end),
+        "duration_seconds": _seconds(started, ended),
+        "queue_seconds": None if whole is None or ran is None else round(max(0.0, whole - ran), 3),
+        "run_seconds": ran,
+    }
+
+
+def _ran_seconds(run: Run) -> float | None:
+    """Return how long the command ran, over all attempts; None before the end."""
+    if not run.is_terminal:
+        return None
+    return round(sum(attempt.seconds or 0.0 for attempt in run.attempts), 3)
+
+
+def _accelerator_hours(run: Run) -> float | None:
+    ran = _ran_seconds(run)
+    if ran is None or not run.num_accelerators:
+        return None
+    return round(run.num_accelerators * ran / 3600, 4)
+
+
+def _code_key(path: str) -> str | None:
+    """Return the key in the name of an archive, such as ``training_0123456789abcdef.tar.gz``."""
+    key = path.removesuffix(".tar.gz").rpartition("_")[2]
+    return key if path.endswith(".tar.gz") and key else None
+
+
+def _seconds(start: int, end: int) -> float | None:
+    return round((end - start) / 1000, 3) if start and end >= start else None
+
+
+def _iso(milliseconds: int) -> str | None:
+    if milliseconds <= 0:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).isoformat(timespec="milliseconds")

@@ -158,6 +158,10 @@ class Run:
     :param page_url: the page for people; empty when unknown.
     :param nodes: how many nodes each attempt has.
     :param timeout: seconds after which the platform ends an attempt; 0 for no limit.
+    :param accelerator_type: such as ``GPU_8xH100``; empty when unknown.
+    :param num_accelerators: over all nodes; 0 when unknown.
+    :param code_path: absolute path of the packed code; empty for a run without code.
+    :param launch_directory: the workspace directory with the files of the launch; empty when unknown.
     """
 
     run_id: int
@@ -171,6 +175,10 @@ class Run:
     page_url: str = ""
     nodes: int = 1
     timeout: int = 0
+    accelerator_type: str = ""
+    num_accelerators: int = 0
+    code_path: str = ""
+    launch_directory: str = ""
 
     @property
     def is_terminal(self) -> bool:
@@ -200,7 +208,9 @@ class Run:
         latest = self.latest
         if latest is None or latest.number == 0:
             return (latest.end_time if latest else 0) or self.start_time
-        return latest.end_time or latest.start_time or self.start_time
+        before = max((one.end_time for one in self.attempts if one is not latest), default=0)
+        # Not the run's creation: a wait that has just begun would seem to have lasted for hours.
+        return latest.end_time or latest.start_time or before
 
     @property
     def phase(self) -> str:
@@ -254,19 +264,29 @@ def parse_run(body: Mapping[str, Any]) -> Run:
         start_time=_int(body, "start_time"),
         end_time=_int(body, "end_time"),
         page_url=str(body.get("run_page_url") or ""),
-        nodes=_nodes(tasks[-1]) if tasks else 1,
         timeout=_int(body, "timeout_seconds"),
+        **(_training(tasks[-1]) if tasks else {}),
     )
 
 
-def _nodes(task: Mapping[str, Any]) -> int:
-    deployments = _list(_mapping(task, "ai_runtime_task"), "deployments")
-    compute = (
-        _mapping(deployments[0], "compute") if deployments and isinstance(deployments[0], Mapping) else {}
-    )
+def _training(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what an attempt was asked to do; every attempt is asked the same."""
+    training = _mapping(task, "ai_runtime_task")
+    deployment = next((each for each in _list(training, "deployments") if isinstance(each, Mapping)), {})
+    containers = [each for each in _list(deployment, "containers") if isinstance(each, Mapping)]
+    command = next((each["command_path"] for each in [deployment, *containers] if "command_path" in each), "")
+    compute = _mapping(deployment, "compute")
+    accelerator, count = str(compute.get("accelerator_type") or ""), _int(compute, "accelerator_count")
     # The type says how many accelerators a node has: GPU_8xH100.
-    per_node = re.match(r"GPU_(\d+)x", str(compute.get("accelerator_type") or ""))
-    return max(1, _int(compute, "accelerator_count") // max(1, int(per_node.group(1)))) if per_node else 1
+    per_node = re.match(r"GPU_(\d+)x", accelerator)
+    return {
+        "nodes": max(1, count // max(1, int(per_node.group(1)))) if per_node else 1,
+        "accelerator_type": accelerator,
+        "num_accelerators": count,
+        "code_path": str(training.get("code_source_path") or ""),
+        # A container's command lies deeper: <launch directory>/containers/<name>/command.sh.
+        "launch_directory": str(command).rpartition("/")[0].partition("/containers/")[0],
+    }
 
 
 def _attempt(task: Mapping[str, Any]) -> Attempt:
