@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """What a launch costs, beside the ``air run`` command of the ``databricks-air`` package, on one local server.
 
 Run ``python benchmarks/launch.py`` with the interpreter of ``.venv/newest``. The peer gets an environment of its own
