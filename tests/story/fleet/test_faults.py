@@ -34,6 +34,7 @@ from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.watch.renewal import AGE
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.fleet.follower import Story
@@ -202,7 +203,8 @@ def test_a_token_that_is_replaced(fleet: Fleet) -> None:
     """A new token is read once for all, and nobody hears of it."""
     fleet.follow((BEGIN, "expire_tokens", [], {}), (BEGIN, "issue_token", [7200], {}))
     fleet.check(longest=PROMPT + 5.0)
-    assert 1 <= fleet.renewals <= 3
+    # The connection is read again every few minutes anyway.
+    assert 1 <= fleet.renewals <= HALF_HOUR / AGE + 2
     assert not fleet.troubles
 
 
