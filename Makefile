@@ -90,18 +90,22 @@ test-long: .venv/newest/.done .venv/oldest/.done test-chaos  ## The tests that t
 	@HYPOTHESIS_PROFILE=explore .venv/oldest/bin/$(PYTEST) -m 'long or plain' $(ARGS)
 	@cd local && ../$(BIN)/$(PYTEST) -m long $(ARGS)
 
-# Hours; the records stay in .cache/chaos, and the table is made of those of this commit, whatever they say.
-# redis-server, which CeleryExecutor needs, is a package of the system: without it those trials are left out by name.
-CHAOS ?=
-test-chaos: .venv/newest/.done .venv/oldest/.done .venv/between/.done .venv/stock/.done .venv/celery/.done  ## The chaos table of docs/reliability.rst alone
+# Hours, or about as many MINUTES as are given; the records stay in .cache/chaos, and the table is made of those of this
+# commit, whatever they say. redis-server, which CeleryExecutor needs, is a package of the system: without it those
+# trials are left out by name.
+CHAOS ?= --slots 8
+MINUTES ?=
+test-chaos: .venv/newest/.done .venv/oldest/.done .venv/between/.done .venv/stock/.done .venv/celery/.done  ## The chaos table of docs/reliability.rst alone; MINUTES=25 bounds it
 	@rm -rf .cache/chaos; failed=0; \
-	run() { leg=$$1; shift; .venv/$$leg/bin/python -W ignore -m tests.story.chaos "$$@" $(CHAOS) || failed=1; }; \
-	run newest --records .cache/chaos/newest.json; \
-	run celery --executor CeleryExecutor --schedulers 2 --records .cache/chaos/celery.json; \
-	run oldest --trials 5 --records .cache/chaos/oldest.json; \
-	run between --trials 3 --records .cache/chaos/between.json; \
-	run stock --stock --cause kill-at-submit --cause eviction --cause clear-submit --trials 5 \
-		--records .cache/chaos/stock.json; \
+	run() { leg=$$1; share=$$2; shift 2; \
+		limit=$${MINUTES:+--minutes $$(( $${MINUTES:-0} * share / 100 ))}; \
+		.venv/$$leg/bin/python -W ignore -m tests.story.chaos --records .cache/chaos/$$leg.json $$limit "$$@" $(CHAOS) \
+		|| failed=1; }; export MINUTES="$(MINUTES)"; \
+	run newest 52; \
+	run celery 16 --executor CeleryExecutor --schedulers 2 --triggerers 2; \
+	run oldest 12 --trials 5; \
+	run between 12 --trials 3; \
+	run stock 8 --stock --cause kill-at-submit --cause eviction --cause clear-submit --trials 5; \
 	$(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
 
 # Each says what it misses; the target fails if any of them does.

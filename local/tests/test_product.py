@@ -15,13 +15,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from databricks_air_local import LocalAirRuntime
+from databricks_air_local.remote import AirControl
 from wire import ALONE, Client
 
 COMMAND = [sys.executable, *ALONE]
@@ -124,3 +127,36 @@ def test_the_fixture_has_parameters(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_compose_example(tmp_path: Path) -> None:
+    """The documented command gives URLs that other containers reach, and answers under its name in their network."""
+    file = Path(__file__).resolve().parents[2] / "docs/examples/compose/compose.yaml"
+    if not file.exists():
+        pytest.skip("the docs are not in this distribution")
+    document = yaml.safe_load(file.read_text())
+    line = document["services"]["air"]["command"][-1].partition("exec databricks-air-local ")[2]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = line.replace("--port 8390", f"--port {port}").replace("/state", str(tmp_path)).split()
+    with subprocess.Popen([*COMMAND, "--json", *options], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        shown = json.loads(server.stdout.readline())
+        client = Client(AirControl(f"http://127.0.0.1:{port}", shown["token"]))
+        run = client.wait(client.submit("echo $DATABRICKS_HOST"))
+        wanted = {"path": "/Volumes/main/default/data/x"}
+        client.send("PUT", f"/api/2.0/fs/files{wanted['path']}", b"content")
+        signed = client.send("POST", "/api/2.0/fs/create-download-url", wanted).json["url"]
+        content = client.send(
+            "GET", signed.removeprefix("http://air:8390"), Host="air:8390", Authorization=""
+        ).body
+        server.terminate()
+
+    assert shown["url"] == "http://air:8390"
+    assert run["run_page_url"].startswith("http://air:8390/jobs/runs/")
+    assert run["state"]["result_state"] == "SUCCESS"
+    assert signed.startswith("http://air:8390/")
+    assert content == b"content"
+    airflow = document["services"]["airflow"]["environment"]
+    assert airflow["AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT"] == shown["connection_uri"]

@@ -41,7 +41,7 @@ def _run(source: Path, tests: list[str], report: Path) -> dict[str, str]:
     """
     env = {**os.environ, "PYTHONPATH": str(source), "PYTEST_ADDOPTS": ""}
     # A guard may fail by waiting for ever.
-    limit = ("--timeout=60", "--timeout-method=thread")
+    limit = ("--timeout=600", "--timeout-method=thread")
     command = [sys.executable, "-m", "pytest", "-q", "-n0", *limit, f"--junit-xml={report}", *tests]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 1} or not report.exists():

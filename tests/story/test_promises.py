@@ -27,6 +27,7 @@ import pytest
 from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch, send_files
 from airflow.providers.databricks_air.lifecycle.end.cancel import go_on_alone
 from airflow.providers.databricks_air.run import load_run_config
@@ -66,6 +67,18 @@ def test_a_cancel_outlasts_an_outage(air: LocalAirRuntime, client: SyncClient) -
     assert len(air.requests(path="*/runs/cancel")) == 4
 
 
+def test_a_cancel_outlasts_an_outage_of_who_gives_out_tokens(
+    air: LocalAirRuntime, client: SyncClient
+) -> None:
+    """Where no token can be had in the moment of the promise, the process gets one by itself later."""
+    run_id = launch(client, CONFIG, token="tokens")
+    air.add_fault("*/oidc/v1/token", then="reset", times=-1)
+    fields = {"host": air.url, "client_id": "app", "client_secret": air.token, "auth_type": "oauth-m2m"}
+    go_on_alone(SdkCredentials(fields), run_id=run_id)
+    air.clear_faults()
+    until(lambda: run_id not in air.runs_alive)
+
+
 def test_a_submission_whose_answer_nobody_heard_is_found_by_its_token(
     air: LocalAirRuntime, client: SyncClient
 ) -> None:
@@ -85,13 +98,13 @@ from airflow.providers.databricks_air.api.http.credentials import TokenCredentia
 from airflow.providers.databricks_air.lifecycle.end.cancel import go_on_alone
 from airflow.providers.databricks_air.lifecycle.end.channel import channel
 
-url, token, run_id, descriptor = sys.argv[1:]
+url, token, run_id, descriptor, began = sys.argv[1:]
 task_runner.SUPERVISOR_COMMS = comms.CommsDecoder(socket=socket.socket(fileno=int(descriptor)))
 question = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1}
 go_on_alone(
     TokenCredentials(url, token),
     run_id=int(run_id),
-    question={**question, "began": None, "on_clear": "rerun"},
+    question={**question, "began": began or None, "on_clear": "rerun"},
     channel=channel(),
 )
 os._exit(1)
@@ -101,28 +114,38 @@ os._exit(1)
 def answer(channel: socket.socket, state: str) -> None:
     """Answer as the supervisor of a task does: first what the dead process has waited for, then each question."""
     import msgspec
+    from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import comms
 
     file = channel.makefile("rb")
     channel.sendall(comms._ResponseFrame(id=3, body=None).as_bytes())
     while header := file.read(4):
         request = msgspec.msgpack.decode(file.read(int.from_bytes(header, "big")))
-        states = comms.TaskStatesResult(task_states={"r": {"t": state}})
-        channel.sendall(comms._ResponseFrame(id=request[0], body=states.model_dump()).as_bytes())
+        frame = comms._ResponseFrame(
+            id=request[0], body=comms.TaskStatesResult(task_states={"r": {"t": state}}).model_dump()
+        )
+        if request[1]["type"] == "GetDagRun":
+            gone = comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+            frame = comms._ResponseFrame(id=request[0], error=gone.model_dump())
+        channel.sendall(frame.as_bytes())
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 gives a task's process the time to ask")
-@pytest.mark.parametrize(("state", "alive"), [("failed", 0), ("running", 1)])
+@pytest.mark.parametrize(
+    ("state", "began", "alive"),
+    [("failed", "", 0), ("running", "", 1), ("running", "2026-11-21T00:00:00+00:00", 0)],
+    ids=["ended by a person", "lost", "of a Dag run that was deleted and created again"],
+)
 def test_the_question_who_ended_a_task_outlives_its_process(
-    air: LocalAirRuntime, client: SyncClient, state: str, alive: int
+    air: LocalAirRuntime, client: SyncClient, state: str, began: str, alive: int
 ) -> None:
     """A process of its own hears the answer, and ends the run of a task that a person has ended, and no other."""
-    run_id = launch(client, CONFIG, token=f"asked-{state}")
+    run_id = launch(client, CONFIG, token=f"asked-{state}{began}")
     ours, theirs = socket.socketpair()
     thread = threading.Thread(target=answer, args=(ours, state))
     thread.start()
     with theirs:
-        arguments = [air.url, air.token, str(run_id), str(theirs.fileno())]
+        arguments = [air.url, air.token, str(run_id), str(theirs.fileno()), began]
         command = [sys.executable, "-c", CUT_SHORT, *arguments]
         environment = {**os.environ, "_AIRFLOW__AS_LIBRARY": "1"}
         subprocess.run(command, pass_fds=[theirs.fileno()], env=environment, check=False)

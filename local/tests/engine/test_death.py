@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, servers: list[ServerProcess]) -> 
     """An interrupt ends the server with status 0 and all processes of its runs."""
     server = ServerProcess(tmp_path)
     servers.append(server)
-    assert server.connection_line.startswith("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT=databricks-air://")
+    assert server.connection_line.startswith("export AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT=databricks-air://")
     run_id = server.client.submit(PIDS)
     server.client.wait(run_id, lambda _: len(server.client.logs(run_id)) == 3)
     pids = [int(line) for line in server.client.logs(run_id)]

@@ -107,11 +107,13 @@ class Disturbance:
     :param act: what happens to Airflow.
     :param before: what is arranged before the trials start.
     :param reach: brings one trial, after its start, to where the act meets it.
+    :param alone: whether each trial goes through it by itself.
     """
 
     act: Act
     before: Act = _nothing
     reach: Callable[[Trial], None] = _wait_until_followed
+    alone: bool = False
 
 
 def _stop_api(seconds: float) -> Act:
@@ -233,7 +235,7 @@ DISTURBANCES: dict[str, Disturbance] = {
     "trigger-lost-last": Disturbance(_break_triggers, before=_no_triggerer, reach=_wait_until_deferred),
     "clear-unwatched": Disturbance(_clear_all, before=_no_triggerer, reach=_wait_until_deferred),
     "mark-unwatched": Disturbance(_mark_all, before=_no_triggerer, reach=_wait_until_alone),
-    "mark-silent": Disturbance(_mark_in_silence),
+    "mark-silent": Disturbance(_mark_in_silence, alone=True),
     "api-kill-at-deferral": Disturbance(_kill_api, before=_hold_looks, reach=_hold_first_look),
     "trigger-overtaken": Disturbance(_overtake_triggers),
     "mark-untaken": Disturbance(_start_triggerer, before=_no_triggerer, reach=_mark_when_deferred),

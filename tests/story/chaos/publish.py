@@ -20,12 +20,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests.story.chaos.causes import LEGS, MODES, Cause
-from tests.story.chaos.records import ROOT, cells, upper_bound
+from tests.story.chaos.records import ROOT, cells, unheard, upper_bound
 from tests.story.chaos.rows import CAUSES, GROUPS
 
 __all__ = ["DOCS", "RECORDS", "trials", "what_happens"]
@@ -59,7 +60,11 @@ def trials(document: dict[str, Any]) -> str:
         mine = [one for one in lines if _ROWS[one["cause"]].group == group]
         if mine:
             parts.append(_folded(f"{group}: {_words(mine)}", _lines(mine)))
-    parts += [_not_tried({one["cause"] for one in lines}), _before(document["before"], lines)]
+    parts += [
+        _not_clean(document["unusual"]),
+        _not_tried({one["cause"] for one in lines}),
+        _before(document["before"], lines),
+    ]
     if stock:
         title = f"The stock operator, at the same moments of its own launch: {_words(stock)}"
         parts.append(_folded(title, _lines(stock)))
@@ -77,7 +82,7 @@ def keep(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
         sys.exit(
             f"one table needs one clean commit, not {sorted(commits)}, clean: {[o['is_clean'] for o in found]}"
         )
-    records = [record for one in found for record in one["records"]]
+    records = [unheard(record) for one in found for record in one["records"]]
     passes = [{name: value for name, value in one.items() if name != "records"} for one in found]
     bad = ("duplicates", "orphans", "wrong", "extra_tries", "thrown")
     unusual = [record for record in records if any(record[name] for name in bad)]
@@ -136,6 +141,25 @@ def _totals(lines: list[dict[str, Any]]) -> dict[str, int]:
 
 def _legend() -> str:
     return "In the folds: trials, then duplicates / orphans / wrong outcomes / extra tries.\n\n"
+
+
+def _not_clean(records: list[dict[str, Any]]) -> str:
+    """Return one line for each of our trials that counts and was not clean, and one for each reason to throw away."""
+    ours = [one for one in records if not one["stock"]]
+    lines = [
+        f"- ... {_ROWS[one['cause']].title} ({one['mode']}, {one['leg']}, {one['executor']}): {_said(one)}"
+        for one in ours
+        if not one["thrown"]
+    ]
+    reasons = Counter(one["thrown"].partition(": ")[0] for one in ours if one["thrown"])
+    lines += [f"- thrown away: {reason} ({count})" for reason, count in reasons.most_common()]
+    return _folded("What was not clean, trial by trial", "\n".join(lines) + "\n") if lines else ""
+
+
+def _said(record: dict[str, Any]) -> str:
+    words = {"duplicates": "duplicates", "orphans": "orphans", "extra_tries": "extra tries"}
+    counts = [f"{word} {record[name]}" for name, word in words.items() if record[name]]
+    return "; ".join([*counts, *(sentence[:80].replace("*", "\\*") for sentence in record["wrong"])])
 
 
 def _before(before: dict[str, Any] | None, now: list[dict[str, Any]]) -> str:

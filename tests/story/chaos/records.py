@@ -23,7 +23,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Document", "cells", "describe", "upper_bound"]
+__all__ = ["ROOT", "Document", "cells", "describe", "unheard", "upper_bound"]
 
 ROOT = Path(__file__).parents[3]
 FAULTS = ("duplicates", "orphans", "extra_tries")
@@ -65,6 +65,22 @@ def upper_bound(trials: int) -> float:
     return 1.0 - 0.05 ** (1.0 / trials) if trials else 1.0
 
 
+# What Airflow's own API says to the runner when the machine has no time for it.
+UNHEARD = ("ReadTimeout", "ConnectionError", "ConnectTimeout", '"Database error"', '"Dag with dag_id: ')
+
+
+def unheard(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as thrown away if Airflow's API did not answer the runner, so that nothing could be judged.
+
+    One that shows a duplicate, or a run that is left although its task is over, counts all the same.
+    """
+    is_unheard = any(word in record["error"].replace("\\", "") for word in UNHEARD)
+    is_left = record["orphans"] and record["task"] in {"success", "failed", "skipped"}
+    if record["thrown"] or not is_unheard or record["duplicates"] or is_left:
+        return record
+    return {**record, "thrown": f"Airflow's API did not answer the runner: {record['error'][:80]}"}
+
+
 def cells(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one line for each cause, mode, leg and executor: its trials, and how many were not clean."""
 
@@ -104,7 +120,7 @@ class Document:
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep one record."""
-        self.records.append(record)
+        self.records.append(unheard(record))
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps({**self.head, "records": self.records}, indent=1))

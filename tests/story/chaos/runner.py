@@ -29,7 +29,7 @@ from typing import Any
 
 from tests.story.airflow_cluster import AIRFLOW_3, AIRFLOW_VERSION, AirflowCluster, Settings
 from tests.story.chaos.acts import ACTS
-from tests.story.chaos.causes import Cause, Executor, Leg, Mode
+from tests.story.chaos.causes import MODES, Cause, Executor, Leg, Mode
 from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
 from tests.story.chaos.disturbances import DISTURBANCES, Act, Disturbance
 from tests.story.chaos.ending import count_end, finish
@@ -103,16 +103,14 @@ class Chaos:
 
         Every cell has its first trials before any has its last ones.
 
-        :param seconds: after which no trial is begun any more.
+        :param seconds: after which no trial is begun any more; what hurts all of Airflow gets the first half.
         """
-        end = time.monotonic() + seconds
+        began = time.monotonic()
+        end = began + seconds
         planned = [p for p in plan if self.airflow.settings.executor in p.cause.executors]
-        for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
-            shared = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
-            size = MOST_IN_A_SLOT * len(self.slots)
-            for start in range(0, len(shared), size):
-                if time.monotonic() < end:
-                    yield from self._shared(shared[start : start + size])
+        for crowd in self._shared_crowds(planned):
+            if time.monotonic() < began + seconds / 2:
+                yield from self._shared(crowd)
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
         solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
         pool = ThreadPoolExecutor(len(self.slots))
@@ -120,6 +118,15 @@ class Chaos:
             yield from filter(None, pool.map(lambda job: self._solo(job, end), solo))
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _shared_crowds(self, planned: list[Planned]) -> list[list[tuple[Planned, int]]]:
+        """Return what goes through a disturbance together; the first crowd of every cause comes first."""
+        crowds = []
+        for key in dict.fromkeys(p.cause.key for p in planned if p.cause.shared):
+            jobs = [(p, n) for p in planned if p.cause.key == key for n in p.numbers]
+            size = 1 if DISTURBANCES[key].alone else MOST_IN_A_SLOT * len(self.slots)
+            crowds += [(start, jobs[start : start + size]) for start in range(0, len(jobs), size)]
+        return [jobs for _, jobs in sorted(crowds, key=lambda crowd: crowd[0])]
 
     def _trial(self, planned: Planned, number: int, slot: Slot) -> Trial:
         name = f"{self.seed}-{planned.cause.key}-{planned.mode}-{number}"
@@ -262,17 +269,16 @@ def chaos(ground: Ground, seed: int) -> Iterator[Chaos]:
     cluster = AirflowCluster(settings, triggerers=ground.triggerers)
     try:
         (cluster.home / "dags").mkdir(parents=True)
-        shapes = ["stock"] if ground.stock else [*SHAPES]
         for place in places:
             write = stock_source if ground.stock else source
             if ground.stock:
                 place.put_stock_command()
             cluster.add_dag(f"slot_{place.number}", write(place.number, *_place(place, ground.stock)))
         with cluster:
-            for place in places:
-                for shape in shapes:
-                    for mode in ("sync", "deferrable"):
-                        cluster.client.wait_dag(dag_id(shape, mode, place.number))
+            for place in places:  # the Dags of a file are there together
+                cluster.client.wait_dag(
+                    dag_id("stock" if ground.stock else SHAPES[0], MODES[0], place.number)
+                )
             yield Chaos(cluster, places, seed)
     finally:
         for place in places:

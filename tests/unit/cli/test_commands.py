@@ -30,6 +30,8 @@ import yaml
 from airflow.providers.databricks_air.cli.parser import COMMANDS, main
 from airflow.providers.databricks_air.run.config.schema.fields import all_fields
 from scripts.config_reference import main as check_reference
+from scripts.messages import main as check_messages
+from scripts.messages import messages
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted([*ROOT.glob("docs/examples/*.yaml"), *ROOT.glob("tests/wire/forms/*.yaml")])
@@ -293,3 +295,9 @@ def test_airflow_offers_the_same_commands() -> None:
 def test_reference_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
     """The reference page in the documentation is made from the models as they are."""
     assert check_reference(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_message_is_on_the_troubleshooting_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an error of the sources can say, and every advice on a failed run, stands on the page."""
+    assert len(messages()) > 100
+    assert check_messages(["--check"]) == 0, capsys.readouterr().out

@@ -37,7 +37,7 @@ def test_it_starts_the_server(tmp_path: Path) -> None:
 
     assert server.wait(30) == 0
     assert lines[0].startswith("Local AI Runtime: http://127.0.0.1:")
-    assert lines[2].startswith("AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT=databricks-air://")
+    assert lines[2].startswith("export AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT=databricks-air://")
 
 
 @pytest.mark.parametrize("options", [[], ["--port", "5", "-x"]])

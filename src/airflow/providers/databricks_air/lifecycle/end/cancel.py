@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.watch.look import Patience, patiently
 
 if TYPE_CHECKING:
@@ -88,6 +89,16 @@ async def cancel_for_good(client: AsyncClient, run_id: int, logger: Any) -> bool
 TOKEN_SECONDS = 1.0
 
 
+def _proof(credentials: Credentials) -> dict[str, Any]:
+    """Return what proves who asks: headers, or where no token can be had now, all that it takes to get one later."""
+    try:
+        return {"host": credentials.host, "headers": dict(credentials.headers_soon(TOKEN_SECONDS))}
+    except ApiError:
+        if not isinstance(credentials, SdkCredentials):
+            raise
+        return {"fields": dict(credentials.fields), "workspace_id": credentials.workspace_id}
+
+
 def go_on_alone(
     credentials: Credentials,
     *,
@@ -109,14 +120,8 @@ def go_on_alone(
     :param channel: a file descriptor of the channel to Airflow, for the question.
     """
     name = run_id or "whose submission has no answer yet"
-    try:
-        headers = dict(credentials.headers_soon(TOKEN_SECONDS))
-    except ApiError as error:
-        log.error("Run %s: no process can go on asking for its end: %s", name, error)
-        return
     order = {
-        "host": credentials.host,
-        "headers": headers,
+        "proof": _proof(credentials),
         "run_id": run_id,
         "body": body,
         "question": question,

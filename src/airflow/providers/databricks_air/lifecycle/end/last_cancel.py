@@ -28,6 +28,7 @@ from typing import Any
 from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
+from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 
 __all__ = ["main"]
 
@@ -89,7 +90,9 @@ def main() -> int:
     order = json.loads(sys.stdin.read())
     if order["question"] and not _is_cancelled_by_a_person(order):
         return 0
-    client = SyncClient(_Given(order["host"], order["headers"]))
+    proof = order["proof"]
+    given = _Given(proof["host"], proof["headers"]) if "headers" in proof else SdkCredentials(**proof)
+    client = SyncClient(given)
     run_id: int | None = order["run_id"]
     end = time.monotonic() + order["seconds"]
     while time.monotonic() < end:

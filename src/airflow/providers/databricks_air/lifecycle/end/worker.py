@@ -47,11 +47,7 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     ask_for_task,
     judge_worker,
 )
-from airflow.providers.databricks_air.lifecycle.owner.record import (
-    Memory,
-    TaskGoneError,
-    known_run,
-)
+from airflow.providers.databricks_air.lifecycle.owner.record import Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.run.errors import AirError
 from airflow.providers.databricks_air.version_compat import (
     AIRFLOW_V_3_0_PLUS,
@@ -72,9 +68,9 @@ __all__ = ["Worker"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (up to three requests, each of
-# which takes a second on a busy machine), or for the answer to a submission that is under way; the cancel itself
-# takes milliseconds, or is left to a process of its own.
+# A person's kill leaves KILL_SECONDS in all: most of them for the question who it is (two requests, each of which takes
+# a second on a busy machine), or for the answer to a submission that is under way; the cancel itself takes
+# milliseconds, or is left to a process of its own.
 ASK_SECONDS = 3.5
 CANCEL_SECONDS = 1.0
 LEAVE_SECONDS = 30.0
@@ -249,7 +245,12 @@ class Worker:
         self._await_answer(ends - CANCEL_SECONDS)
         self._cancel(verdict.why, max(CANCEL_SECONDS, ends - time.monotonic()))
         if must_raise:
-            raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+            ended = (
+                f"Run {self.run_id} was cancelled"
+                if self.run_id
+                else "The launch was ended before it had a run"
+            )
+            raise AirRunCancelledError(f"{ended}: {verdict.why}")
 
     def _leave(self, error: BaseException) -> None:
         """End the run that an error leaves without anybody who follows it."""

@@ -27,7 +27,7 @@ from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind,
 from airflow.providers.databricks_air.run.outcome.causes.known_errors import HINTS
 from airflow.providers.databricks_air.run.outcome.causes.tracebacks import LONGEST_FACT, PlainLine
 
-__all__ = ["fatal_lines"]
+__all__ = ["FATAL_LINES", "fatal_lines"]
 
 _USER, _INFRA, _UNKNOWN = CauseKind.USER_CODE, CauseKind.INFRASTRUCTURE, CauseKind.UNKNOWN
 _CONFIG = CauseKind.CONFIGURATION
@@ -48,7 +48,7 @@ def _fatal(name: str, kind: CauseKind, needle: str, expression: str, weight: Wei
     return _Fatal(name, needle, re.compile(expression), kind, weight)
 
 
-_ROWS = (
+FATAL_LINES = (
     _fatal(
         "cuda_memory",
         _USER,
@@ -209,7 +209,7 @@ def fatal_lines(lines: Sequence[PlainLine]) -> Iterator[Diagnosis]:
     :param lines: of one process, oldest first.
     """
     whole = "\n".join(line.text for line in lines)
-    rows = [row for row in _ROWS if row.needle in whole]
+    rows = [row for row in FATAL_LINES if row.needle in whole]
     for line in lines if rows else ():
         row = next(
             (row for row in rows if row.needle in line.text and row.expression.search(line.text)), None

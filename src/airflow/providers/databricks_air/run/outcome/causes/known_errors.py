@@ -24,7 +24,7 @@ from typing import NamedTuple
 from airflow.providers.databricks_air.run.outcome.causes.cause import CauseKind, Diagnosis, Weight
 from airflow.providers.databricks_air.run.outcome.causes.tracebacks import Chain, Raised
 
-__all__ = ["HINTS", "diagnosis_of"]
+__all__ = ["HINTS", "KNOWN_ERRORS", "diagnosis_of"]
 
 _USER, _INFRA, _UNKNOWN = CauseKind.USER_CODE, CauseKind.INFRASTRUCTURE, CauseKind.UNKNOWN
 _CONFIG = CauseKind.CONFIGURATION
@@ -88,7 +88,7 @@ def _known(
     )
 
 
-_TABLE = (
+KNOWN_ERRORS = (
     _known("gpu_fault", _INFRA, words=r"uncorrectable ECC error|GPU is lost|fallen off the bus"),
     _known(
         "host_memory",
@@ -256,9 +256,9 @@ def diagnosis_of(chain: Chain) -> Diagnosis:
     """
     rows = [_row_of(raised) for raised in chain.raised]
     best = min(range(len(rows)), key=lambda place: (rows[place], -place))
-    known, last = _TABLE[rows[best]], chain.raised[-1]
+    known, last = KNOWN_ERRORS[rows[best]], chain.raised[-1]
     fact = last.fact
-    if best < len(rows) - 1 and known.name != _TABLE[rows[-1]].name:
+    if best < len(rows) - 1 and known.name != KNOWN_ERRORS[rows[-1]].name:
         fact = f"{fact}; it began with {chain.raised[best].fact}"
     weight = known.weight
     if chain.is_aside and weight is _CAUSE:
@@ -267,7 +267,7 @@ def diagnosis_of(chain: Chain) -> Diagnosis:
 
 
 def _row_of(raised: Raised) -> int:
-    return next(place for place, known in enumerate(_TABLE) if _matches(known, raised))
+    return next(place for place, known in enumerate(KNOWN_ERRORS) if _matches(known, raised))
 
 
 def _matches(known: _Known, raised: Raised) -> bool:
