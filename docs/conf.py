@@ -20,7 +20,16 @@ version = release = __version__
 
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "many-runs-table.rst"]
-nitpicky = False
+nitpicky = True
+# Names of the standard library, of other packages and of annotations, which have no page here.
+nitpick_ignore_regex = [
+    (
+        "py:class",
+        r"(collections\.abc\.|datetime\.|pathlib\.|aiohttp|airflow\.(sdk|models|utils)|pydantic|jinja2).*"
+        r"|Path|Duration|OnKill|OnClear|ConfigInput|Run|RunConfig|databricks_air_local\..*",
+    ),
+    ("py:exc", r"ApiError|SnapshotError|RunNotFoundError|ConfigError"),
+]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 

@@ -15,16 +15,22 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import distributions
 from pathlib import Path
 
+import fasteners
 import pytest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+_TESTS = Path(__file__).resolve().parent
+_CACHE = _TESTS.parent / ".cache"
 
 # `make test` tries the same examples every time. `make test-long` looks for new ones: what fails is printed as a
 # line to put above the test, and is the first that the next run on this machine tries.
@@ -32,7 +38,7 @@ settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile(
     "explore",
     print_blob=True,
-    database=DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".cache/hypothesis"),
+    database=DirectoryBasedExampleDatabase(_CACHE / "hypothesis"),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "repeatable")
 
@@ -59,7 +65,6 @@ os.environ.update(
 
 
 # What imports no Airflow says nothing about Airflow's version: `make test` runs it on the newest leg alone.
-_TESTS = Path(__file__).resolve().parent
 _PLAIN = [_TESTS / folder for folder in ("unit/api", "unit/cli", "unit/run", "wire")]
 
 
@@ -83,11 +88,31 @@ def airflow_home() -> Path:
     return _HOME
 
 
+def _airflow_release() -> str:
+    """Return a name for what makes the tables: Airflow and its providers, in their versions."""
+    found = sorted(
+        f"{name}=={one.version}"
+        for one in distributions()
+        if (name := (one.metadata["Name"] or "").lower()).startswith("apache-airflow")
+    )
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
 @pytest.fixture(scope="session")
 def airflow_db(airflow_home: Path) -> Path:
-    """Make the metadata database of this process and return its file."""
-    migration = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, text=True, check=False
-    )
-    assert migration.returncode == 0, migration.stdout + migration.stderr
-    return airflow_home / "airflow.db"
+    """Give this process a metadata database and return its file; an empty one is made once for each Airflow."""
+    database, empty = airflow_home / "airflow.db", _CACHE / f"airflow-{_airflow_release()}.db"
+    empty.parent.mkdir(exist_ok=True)
+    with fasteners.InterProcessLock(empty.with_suffix(".lock")):
+        if not empty.exists():
+            migration = subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert migration.returncode == 0, migration.stdout + migration.stderr
+            shutil.copy(database, part := empty.with_suffix(".part"))
+            part.replace(empty)
+    shutil.copy(empty, database)
+    return database
