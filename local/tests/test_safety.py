@@ -20,16 +20,21 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
 from databricks_air_local import LocalAirRuntime
+from databricks_air_local.remote import AirControl
 from wire import Client
 
 ME = "/api/2.0/preview/scim/v2/Me"
@@ -127,7 +132,7 @@ def test_a_sealed_url_is_no_token(air: LocalAirRuntime, client: Client) -> None:
 
 def test_a_sealed_url_ends() -> None:
     """An hour later the URL is good for nothing, whatever happened to the tokens."""
-    with LocalAirRuntime(clock="virtual") as air:
+    with LocalAirRuntime(volumes=["main.default.data"], clock="virtual") as air:
         client = Client(air)
         url = _download_url(client, "one")
 
@@ -272,3 +277,40 @@ def test_the_command_prints_a_key(shared: Path) -> None:
     assert "?key=" in lines[3]
     (line,) = warnings
     assert "others" in line
+
+
+def test_tls(tmp_path: Path) -> None:
+    """With a certificate others are answered in https only; commands have a way of their own on this machine."""
+    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+
+    with LocalAirRuntime(tmp_path / "state", tls=(certificate, key)) as air:
+        client = Client(AirControl(air.control_url, air.token))
+        run_id = client.submit("echo $DATABRICKS_HOST")
+        run = client.wait(run_id)
+        trusted = ssl.create_default_context(cafile=certificate)
+        me = Request(
+            f"{air.url}/api/2.0/preview/scim/v2/Me", headers={"Authorization": f"Bearer {air.token}"}
+        )
+
+        assert air.url.startswith("https://127.0.0.1:")
+        assert urlopen(me, context=trusted).status == 200
+        assert run["run_page_url"].startswith(air.url)
+        assert client.logs(run_id) == [air.control_url]
+        with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urlopen(me)
+        with pytest.raises((OSError, HTTPException)):
+            Client(AirControl(air.url.replace("https", "http"), air.token)).get("/")

@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 HEADER = """
 from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG
@@ -41,11 +39,13 @@ class Outcome:
     :param states: state by task id.
     :param xcoms: ``return_value`` by task id.
     :param text: everything that was printed and logged.
+    :param dag_id: the Dag.
     """
 
     states: dict[str, str]
     xcoms: dict[str, Any]
     text: str
+    dag_id: str = ""
 
 
 class DagRunner:
@@ -55,7 +55,7 @@ class DagRunner:
     :param capture: keeps what is printed.
     """
 
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, capture: Any) -> None:
         self.folder = folder
         self.capture = capture
 
@@ -87,4 +87,5 @@ class DagRunner:
             {ti.task_id: str(getattr(ti.state, "value", ti.state)) for ti in instances},
             {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances},
             printed.out + printed.err,
+            dag_id,
         )

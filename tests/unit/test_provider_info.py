@@ -17,6 +17,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ import yaml
 from airflow.providers.databricks_air import __version__
 from airflow.providers.databricks_air.get_provider_info import get_provider_info
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.hooks.form import FORM_FIELDS, LABELS
 from scripts import provider_info as generator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +102,26 @@ def test_connection_form_is_the_same_in_every_airflow() -> None:
     } == behaviour
     assert declared["connection-type"] == AirRuntimeHook.conn_type
     assert declared["hook-name"] == AirRuntimeHook.hook_name
+
+
+def test_airflow_collects_the_form() -> None:
+    """The fields arrive in whatever Airflow is installed here, and it calls nothing about them deprecated."""
+    program = """if True:
+        import json, sys, warnings
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            from airflow.providers_manager import ProvidersManager
+            manager = ProvidersManager()
+            fields = [name for name in manager.connection_form_widgets if "databricks_air" in name]
+            behaviour = manager.field_behaviours["databricks_air"]
+        told = [str(each.message) for each in caught if "databricks_air" in str(each.message)]
+        json.dump([fields, behaviour, told], sys.stderr)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    fields, behaviour, told = json.loads(done.stderr.splitlines()[-1])
+    assert {name.rpartition("__")[2] for name in fields} == set(FORM_FIELDS)
+    assert behaviour["relabeling"] == LABELS
+    assert told == []
 
 
 def test_versions_agree() -> None:

@@ -112,6 +112,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="what clients reach the server by, from a container say",
     )
+    parser.add_argument(
+        "--tls", nargs=2, metavar=("CERT", "KEY"), help="files of a certificate and of its key: speak https"
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when the server is up")
     parser.add_argument("--keep-runs", action="store_true", help="processes may outlive the server")
     parser.add_argument("--i-know", action="store_true", help="listen on an address that others can reach")
@@ -141,8 +144,10 @@ def run(args: argparse.Namespace) -> int:
         return _fail(str(error))
     if not _is_loopback(args.host):
         sys.stderr.write(
-            f"warning: others reach {args.host}, and what they send is not encrypted: whoever has or overhears "
-            "the token runs commands as you.\n"
+            f"warning: others reach {args.host}: whoever has the token runs commands as you.\n"
+            if args.tls
+            else f"warning: others reach {args.host}, and what they send is not encrypted (--tls): whoever has or "
+            "overhears the token runs commands as you.\n"
         )
     os.umask(0o077)
     # Worker threads that lay out nodes must not make requests wait for the interpreter.
@@ -243,6 +248,7 @@ def _runtime(args: argparse.Namespace) -> LocalAirRuntime:
         secrets=_secrets([*_lines(args.secrets), *args.secret]),
         token=args.token,
         public_url=args.public_url,
+        tls=tuple(args.tls) if args.tls else None,
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import email.utils
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -174,13 +175,16 @@ class Workspace:
         :param port: 0 takes that of last time, so that connections stay right, or a free one.
         """
         last = int((self.store.get("meta", "port") or {}).get("port", 0))
-        self._server = Server(self.application(), host, [port] if port or not last else [last, 0])
+        tls = _tls(self.settings.tls)
+        self._server = Server(self.application(), host, [port] if port or not last else [last, 0], tls)
         host, port = await self._server.start()
         self.store.put("meta", "port", {"port": port})
         self.doors.loopback = ipaddress.ip_address(host).is_loopback
-        listening = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self.site.url = self.settings.public_url.rstrip("/") or listening
-        self.site.listening = listening
+        address = f"{f'[{host}]' if ':' in host else host}:{port}"
+        reached = f"https://{address}" if tls else f"http://{address}"
+        self.site.url = self.settings.public_url.rstrip("/") or reached
+        inner = self._server.inner_port
+        self.site.listening = f"http://127.0.0.1:{inner}" if inner else reached
         self.doors.names.add(urlsplit(self.site.url).hostname or "")
         self.retention.sweep()
         for run in self.runs:
@@ -206,3 +210,11 @@ class Workspace:
         response.headers["X-Databricks-Org-Id"] = str(self.site.workspace_id)
         # Clients tell old runs from new ones by it, so it goes with the time stamps of the runs.
         response.headers["Date"] = email.utils.formatdate(self.clock.now(), usegmt=True)
+
+
+def _tls(files: tuple[str, str] | None) -> ssl.SSLContext | None:
+    if files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    return context

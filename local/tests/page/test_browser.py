@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from databricks_air_local import LocalAirRuntime
-from wire import HOME, Client
+from wire import HOME, Client, until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 pytestmark = [
@@ -152,3 +152,30 @@ def test_lines_appear_while_the_page_is_open(air: LocalAirRuntime, client: Clien
     assert "a later line" in page
     assert "SUCCESS" in page
     assert len(air.requests(path="/jobs/runs/*")) >= 2
+
+
+def test_what_one_opens_when_something_is_red(air: LocalAirRuntime, client: Client, tmp_path: Path) -> None:
+    """A red run says why at its top, a sweep is a list that can be narrowed, and the journal shows what was asked."""
+    air.on("lr-*").succeeds(metrics={"loss": [1.0, 0.4, 0.2]})
+    air.on("lr-01").fails(exit_code=137, message="Out of memory")
+    air.add_fault("GET */jobs/runs/get", status=429, times=2)
+    air.on("waits").waits(status="Waiting for GPU compute capacity")
+    for rate in ("0001", "001", "01"):
+        run_id = client.submit(name=f"lr-{rate}", count=2)
+    client.submit(name="waits")
+    red = client.submit(
+        'for epoch in 1 2 3; do echo "epoch $epoch  loss 0.$((5 - epoch))"; done\n'
+        "if (( NODE_RANK == 1 )); then\n"
+        "  echo 'RuntimeError: CUDA error: device-side assert triggered' >&2; exit 3\nfi\nsleep 60",
+        name="red",
+        count=2,
+    )
+    assert until(lambda: len(air.runs_alive) == 1)
+    client.send("GET", f"/api/2.2/jobs/runs/get?run_id={run_id}")
+
+    page = _browse(tmp_path, air.page_url(f"{air.url}/jobs/runs/{red}"), "--dump-dom")
+
+    assert "Exit code 3: the last lines of node 1" in page
+    _picture(tmp_path, air.page_url(f"{air.url}/jobs/runs/{red}"), "red", 640)
+    _picture(tmp_path, air.page_url(f"{air.url}/?experiment=lr"), "sweep", 380)
+    _picture(tmp_path, air.page_url(f"{air.url}/script"), "requests", 820)

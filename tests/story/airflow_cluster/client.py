@@ -113,6 +113,11 @@ class AirflowClient:
         """Return the state of a Dag run."""
         return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of the runs of a Dag."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        return [str(run["dag_run_id"]) for run in found]
+
     def pause(self, dag_id: str, is_paused: bool = True) -> None:
         """Pause a Dag, or let it go on."""
         self._call("PATCH", f"/dags/{dag_id}", {"is_paused": is_paused})

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """A local AI Runtime, a client of it, and a configuration that uses every request of a launch."""
 
 from __future__ import annotations

@@ -72,6 +72,11 @@ class IdentityServers:
         self.secrets.add(token)
         return token
 
+    def end_tokens(self) -> None:
+        """Let the workspace refuse all tokens that were given out so far."""
+        self.air.expire_tokens()
+        self.air.renew_token()
+
     def break_down(self, fault: str) -> None:
         """Behave badly from now on, those at the workspace too.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -42,12 +43,18 @@ class Server:
     :param application: what answers.
     :param host: address to listen on.
     :param ports: ports to try, one after the other; 0 takes a free one.
+    :param tls: what encrypts it. Commands of this machine then have a way of their own, on the loopback address.
     """
 
-    def __init__(self, application: web.Application, host: str, ports: list[int]) -> None:
+    def __init__(
+        self, application: web.Application, host: str, ports: list[int], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         self._host = host
         self._ports = ports
+        self._tls = tls
+        #: The port of the commands' own way; 0 without.
+        self.inner_port = 0
 
     async def start(self) -> tuple[str, int]:
         """Listen, and return the address and the port.
@@ -57,7 +64,7 @@ class Server:
         await self._runner.setup()
         for port in self._ports:
             try:
-                await web.TCPSite(self._runner, self._host, port, backlog=1024).start()
+                await web.TCPSite(self._runner, self._host, port, backlog=1024, ssl_context=self._tls).start()
                 break
             except OSError:
                 if port == self._ports[-1]:
@@ -66,6 +73,9 @@ class Server:
         if not self._runner.addresses:
             raise OSError(errno.EADDRNOTAVAIL, "this machine does not have that address")
         host, port = self._runner.addresses[0][:2]
+        if self._tls is not None:
+            await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+            self.inner_port = self._runner.addresses[-1][1]
         return host, port
 
     async def stop(self) -> None:

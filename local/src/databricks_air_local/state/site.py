@@ -47,6 +47,7 @@ class Settings:
     :param relaxed: whatever is named exists: volumes, images, pools and policies.
     :param token: the main token; that of last time, or a new one, when empty.
     :param public_url: what others reach the server by, when that is not where it listens: from a container.
+    :param tls: files of a certificate, with those that vouch for it, and of its key; not encrypted without.
     """
 
     user: str = "you@example.com"
@@ -71,6 +72,7 @@ class Settings:
     relaxed: bool = False
     token: str = ""
     public_url: str = ""
+    tls: tuple[str, str] | None = None
 
 
 @dataclass

@@ -200,10 +200,6 @@ class Tree:
             self._entries.pop(entry.path, None)
             self._children.get(parent_of(entry.path), set()).discard(entry.path)
 
-    def entries_with(self, blob: str) -> list[Entry]:
-        """Return the entries whose content is a content file."""
-        return [entry for entry in self._entries.values() if entry.blob == blob]
-
     def files(self, path: str) -> Iterator[tuple[str, int]]:
         """Return the files below a canonical path: their paths relative to it, and sizes."""
         found = self.children(path)

@@ -66,6 +66,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Databricks AI Runtime",
                 "python-modules": [
                     "airflow.providers.databricks_air.triggers.air",
+                    "airflow.providers.databricks_air.triggers.finished",
                 ],
             },
         ],
@@ -82,7 +83,7 @@ def get_provider_info() -> dict[str, Any]:
                         "host": "Workspace URL",
                         "login": "Client id",
                         "password": "Token or secret",
-                        "port": "Port (only if it is not in the URL)",
+                        "port": "Port (0 if it is in the URL)",
                     },
                     "placeholders": {
                         "host": "https://adb-1234567890123456.7.azuredatabricks.net",
@@ -235,4 +236,25 @@ def get_provider_info() -> dict[str, Any]:
         "cli": [
             "airflow.providers.databricks_air.cli.definition.get_cli_commands",
         ],
+        "config": {
+            "databricks_air": {
+                "description": "The pages of AI Runtime in Airflow 3.1 and later.",
+                "options": {
+                    "page": {
+                        "description": "Whether Airflow has a tab with the run on each task, and a page over all live runs.\n",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "page_connections": {
+                        "description": "Ids of the connections whose live runs are shown, with commas between them. Without any, these are the\nconnections of the type databricks_air in Airflow's database, and databricks_air_default.\n",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "databricks_air_default,gpu_west",
+                        "default": "",
+                    },
+                },
+            },
+        },
     }

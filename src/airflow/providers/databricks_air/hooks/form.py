@@ -21,7 +21,7 @@ LABELS = {
     "host": "Workspace URL",
     "login": "Client id",
     "password": "Token or secret",
-    "port": "Port (only if it is not in the URL)",
+    "port": "Port (0 if it is in the URL)",
 }
 PLACEHOLDERS = {
     "host": "https://adb-1234567890123456.7.azuredatabricks.net",

@@ -128,8 +128,11 @@ class SdkCredentials:
             return good
         if self._kept.config is None:
             await self._find_host()
+        answer = asyncio.wrap_future(self._ask())
+        # What comes when nobody waits any more is no error of the loop.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._ask())), limit)
+            return await asyncio.wait_for(asyncio.shield(answer), limit)
         except asyncio.TimeoutError:
             raise self._late(limit) from None
 

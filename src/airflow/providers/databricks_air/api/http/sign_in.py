@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +52,7 @@ _SUPPLIERS = {
     "github-oidc-azure": "ACTIONS_ID_TOKEN_REQUEST_URL",
     "azure-devops-oidc": "SYSTEM_ACCESSTOKEN",
 }
-"""The variables that say that there is somebody to ask: the SDK calls it a wrong configuration if he is away."""
+"""The variables that say that there is somebody to ask for an OIDC token."""
 
 
 class _Given(Config):
@@ -87,11 +88,16 @@ def open_config(fields: Mapping[str, Any], origin: str) -> Config:
             **fields,
         )
     except Exception as error:  # noqa: BLE001 - the SDK raises whatever its libraries raise
-        is_away = bool(os.environ.get(_SUPPLIERS.get(fields.get("auth_type", ""), "")))
-        for_good = isinstance(error, DefaultCredentialsError) or (
-            isinstance(error, ValueError) and not is_away
-        )
+        is_wrong = isinstance(error, ValueError) and not _is_hidden(fields.get("auth_type", ""))
+        for_good = is_wrong or isinstance(error, DefaultCredentialsError)
         raise _meaning(error, origin, for_good=for_good) from None
+
+
+def _is_hidden(auth_type: str) -> bool:
+    """Return whether the SDK would call an outage a wrong configuration, although there is somebody to ask."""
+    if auth_type == "azure-cli":
+        return shutil.which("az") is not None
+    return bool(os.environ.get(_SUPPLIERS.get(auth_type, "")))
 
 
 def _cloud(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """From a run configuration to the id of a run.
 
 The way has four steps, each as long as its slowest request: who am I; what does the server say and what is

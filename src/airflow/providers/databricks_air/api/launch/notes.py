@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.providers.databricks_air.api.http.call import Answer, Call
-from airflow.providers.databricks_air.api.http.client import SyncClient
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.errors import AuthError, NotFoundError, ServiceError
 from airflow.providers.databricks_air.run.launch.artifacts import OWNER_FILE
 
-__all__ = ["LiveRun", "live_runs", "read_note"]
+__all__ = ["LiveRun", "aread_note", "live_runs", "read_note"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,18 @@ def read_note(client: SyncClient, run: LiveRun) -> Mapping[str, Any] | None:
     :param run: a run.
     :raises ApiError: when the workspace does not tell.
     """
+    return client.run(aread_note(client.calls, run.launch_dir))
+
+
+async def aread_note(client: AsyncClient, launch_dir: str) -> Mapping[str, Any] | None:
+    """Return the note in a launch directory, from an event loop; None where there is none that we may read.
+
+    :param client: of the workspace.
+    :param launch_dir: absolute Workspace path.
+    :raises ApiError: when the workspace does not tell.
+    """
     try:
-        return client.perform(_export(f"{run.launch_dir}/{OWNER_FILE}"))
+        return await client.perform(_export(f"{launch_dir}/{OWNER_FILE}"))
     except (AuthError, NotFoundError):
         return None
     except ServiceError as error:

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """Who else may see or manage a run and its MLflow experiment: granted after the submission, best effort."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """Files of a workspace, wherever they are: below ``/Workspace`` or in a Unity Catalog volume."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """Puts the files of a launch where the node finds them: what is missing, side by side."""
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.api.http.errors import ApiError
+from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage, volumes
 
@@ -98,18 +99,29 @@ async def _send_artifact(client: AsyncClient, path: str, content: bytes) -> None
 
 
 async def _send_snapshot(client: AsyncClient, path: str, snapshot: Snapshot, progress: Progress) -> None:
-    with _naming(path):
-        await storage.make_directory(client, storage.parent(path))
+    make = partial(storage.make_directory, client, storage.parent(path))
+    if storage.in_volume(path):
+        with _naming(path):
+            await make()
     with tempfile.NamedTemporaryFile(prefix="air-snapshot-", suffix=".tar.gz") as archive:
         await in_thread(partial(_pack, snapshot, archive, progress))
-        size = archive.tell()
         archive.flush()
-        sent = partial(_tell_sent, progress, size)
+        send = partial(_send_archive, client, path, archive.name, archive.tell(), progress)
         with _naming(path):
-            if storage.in_volume(path) and size >= volumes.LARGE:
-                await in_thread(partial(_send_large, client, path, archive.name, sent))
-            else:
-                await storage.add_file(client, path, partial(_Watched, archive.name, sent), size)
+            try:
+                await send()
+            except NotFoundError:
+                # The first code in this home: making its directory each time would be one more step.
+                await make()
+                await send()
+
+
+async def _send_archive(client: AsyncClient, path: str, archive: str, size: int, progress: Progress) -> None:
+    sent = partial(_tell_sent, progress, size)
+    if storage.in_volume(path) and size >= volumes.LARGE:
+        await in_thread(partial(_send_large, client, path, archive, sent))
+    else:
+        await storage.add_file(client, path, partial(_Watched, archive, sent), size)
 
 
 def _pack(snapshot: Snapshot, archive: IO[bytes], progress: Progress, check: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """Large files of a Unity Catalog volume, in parts, as the Databricks SDK sends them."""
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ __all__ = [
     "list_volume",
     "log_page",
     "log_tail",
+    "metric_history",
     "mlflow_run",
     "read_signed",
     "read_volume",
@@ -156,6 +157,21 @@ def mlflow_run(mlflow_run_id: str) -> Call[MlflowRun]:
         )
 
     return Call("GET", "/api/2.0/mlflow/runs/get", read, query={"run_id": mlflow_run_id})
+
+
+def metric_history(mlflow_run_id: str, name: str) -> Call[tuple[tuple[int, float], ...]]:
+    """``GET /api/2.0/mlflow/metrics/get-history``: the values of a metric by step, 25,000 at most.
+
+    :param mlflow_run_id: id of the MLflow run.
+    :param name: of the metric.
+    """
+
+    def read(answer: Answer) -> tuple[tuple[int, float], ...]:
+        points = answer.json().get("metrics") or ()
+        return tuple((int(each.get("step") or 0), float(each["value"])) for each in points)
+
+    query = {"run_id": mlflow_run_id, "metric_key": name, "max_results": "25000"}
+    return Call("GET", "/api/2.0/mlflow/metrics/get-history", read, query=query)
 
 
 def list_artifacts(mlflow_run_id: str, path: str, token: str = "") -> Call[Listing]:

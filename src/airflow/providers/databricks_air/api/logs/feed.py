@@ -23,8 +23,10 @@ from airflow.providers.databricks_air.api.logs.mlflow import ChunkSource
 from airflow.providers.databricks_air.api.logs.pages import PageSource
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, OVERLAP, LogLine, NodeLog
 
-__all__ = ["LogFeed"]
+__all__ = ["LINES_AT_ONCE", "LogFeed"]
 
+LINES_AT_ONCE = 200
+"""So many lines of a node are enough for one reading."""
 EMPTY_POLLS_AT_END = 3
 EMPTY_POLLS_BEFORE_LOOKING = 10
 FAILURES_BELIEVED = 5
@@ -53,6 +55,10 @@ class LogFeed:
         """Whether the attempt ended so long ago that nothing can be late any more."""
         self.refused = ""
         """Why the workspace has no log endpoint; empty while it has one."""
+        self.label = ""
+        """What each line begins with: which node it is from, where several are read."""
+        self.most = LINES_AT_ONCE
+        """How many lines of a reading are enough."""
         self.switched = ""
         """Why the artifacts are read instead of the endpoint; empty while they are not."""
         self._pages: PageSource | None = PageSource(run_id, NodeLog(node, attempt), now)
@@ -134,10 +140,11 @@ class LogFeed:
         if self._pages is not None:
             if not self._pages.log.floor and self.started:
                 self._pages.log.floor = max(0, self.started - CLOCK_MARGIN)
-            return (yield from self._pages.read(ended=self._ended))
+            self._pages.log.label = self.label
+            return (yield from self._pages.read(self.most, ended=self._ended))
         if self._chunks is None:
             self._chunks = self._chunk_source()
-        self._chunks.task_run_id = self.task_run_id
+        self._chunks.task_run_id, self._chunks.label = self.task_run_id, self.label
         return (yield from self._chunks.read(ended=self._ended))
 
     def _finish(self) -> None:

@@ -66,6 +66,7 @@ class ChunkSource:
         self.printed = 0
         self.is_behind = False
         self.task_run_id = task_run_id
+        self.label = ""
         self._skip = skip
         self._chunk = 0
         self._offset = 0
@@ -145,7 +146,9 @@ class ChunkSource:
         self._skip -= skipped
         self.printed += len(bodies) - skipped
         return [
-            LogLine(self.node, self.attempt, text) for body in bodies[skipped:] for text in safe_lines(body)
+            LogLine(self.node, self.attempt, self.label + text)
+            for body in bodies[skipped:]
+            for text in safe_lines(body)
         ]
 
     def _find(self) -> Generator[Call[Any], Any, bool]:

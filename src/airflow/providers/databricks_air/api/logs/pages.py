@@ -25,7 +25,6 @@ from airflow.providers.databricks_air.run.logs.lines import NOTICE, SECOND, LogL
 
 __all__ = ["PageSource"]
 
-LINES_AT_ONCE = 200
 TIMEOUT = 30.0
 
 
@@ -58,9 +57,10 @@ class PageSource:
         """Whether there are more pages to read at once."""
         return bool(self._token or self._waiting) or self.log.recalling
 
-    def read(self, *, ended: bool = False) -> Generator[Call[Any], Any, list[LogLine]]:
+    def read(self, most: int, *, ended: bool = False) -> Generator[Call[Any], Any, list[LogLine]]:
         """Return the next new lines, some hundreds at most: so many are repeated if the printer dies.
 
+        :param most: how many are enough.
         :param ended: whether the attempt is over.
         :raises ApiError: when a page cannot be read. The next ``read`` starts the reading anew: a token
             may be what the service no longer likes.
@@ -69,10 +69,10 @@ class PageSource:
         try:
             if self.log.recalling:
                 lines += yield from self._recall()
-            while len(lines) < LINES_AT_ONCE:
+            while len(lines) < most:
                 if not self._waiting:
                     yield from self._next_page(ended)
-                taken, self._waiting = self._waiting[:LINES_AT_ONCE], self._waiting[LINES_AT_ONCE:]
+                taken, self._waiting = self._waiting[:most], self._waiting[most:]
                 lines += self.log.take(taken)
                 if taken:
                     self._reached = taken[-1][0] // SECOND

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Literal
 
 from airflow.providers.databricks_air.api.http.call import Call
-from airflow.providers.databricks_air.api.logs.feed import LogFeed
+from airflow.providers.databricks_air.api.logs.feed import LINES_AT_ONCE, LogFeed
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
 from airflow.providers.databricks_air.run.outcome.narration import attempt_of
 from airflow.providers.databricks_air.run.outcome.states import Attempt, Run
@@ -37,6 +38,10 @@ LATEST = 60.0
 QUIET_SHARE = 0.1
 MOST_QUIET = 4.0
 VERSION = 1
+MOST_AT_ONCE = 1000
+"""So many lines of all nodes together hold up the event loop for some milliseconds."""
+FEWEST_AT_ONCE = 10
+_AGE = attrgetter("attempt", "time_ns")
 
 LogCursor = dict[str, Any]
 """A position in the log of a run: JSON values, a few kilobytes."""
@@ -129,13 +134,15 @@ class LogStream:
             if not feed.done:
                 if self._endpoint_refused:
                     feed.use_artifacts(self._endpoint_refused)
+                feed.most = min(LINES_AT_ONCE, max(FEWEST_AT_ONCE, MOST_AT_ONCE // len(nodes)))
+                feed.label = f"[node {feed.node}] " if len(nodes) > 1 else ""
                 came = yield from feed.poll(ended=_has_ended(run, attempt), last=run.is_terminal)
                 self._endpoint_refused = self._endpoint_refused or feed.refused
                 lines += self._announced(run, attempt) if came else ()
                 lines += self._switch(feed) if came else ()
                 lines += came
         if len(nodes) > 1:
-            lines = _interleaved(lines)
+            lines.sort(key=_AGE)
         self._pace(run, bool(lines))
         if run.is_terminal and all(feed.done for feed in self._feeds.values()):
             self._drained = True
@@ -211,15 +218,6 @@ class LogStream:
         self._endpoint_refused = str(cursor.get("refused") or "")
         self._said = set(cursor.get("said") or ())
         self._feeds = {(feed.node, feed.attempt): feed for feed in feeds}
-
-
-def _interleaved(lines: list[LogLine]) -> list[LogLine]:
-    """Order the lines of several nodes by time, and name the node in each."""
-    lines.sort(key=lambda line: (line.attempt, line.time_ns))
-    return [
-        line if line.node == NOTICE else line._replace(text=f"[node {line.node}] {line.text}")
-        for line in lines
-    ]
 
 
 def _has_ended(run: Run, attempt: Attempt) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.outcome.states import Run, parse_run
 
-__all__ = ["RunFields", "Sweep", "is_training", "iso_time", "whole_seconds"]
+__all__ = ["RunFields", "Sweep", "accelerator_seconds", "is_training", "iso_time", "whole_seconds"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,17 @@ def whole_seconds(start: int, end: int, now: int) -> int | None:
     :param now: epoch milliseconds.
     """
     return round(((end or now) - start) / 1000) if start > 0 else None
+
+
+def accelerator_seconds(fields: RunFields, now: int) -> float:
+    """Return the time of all accelerators of a run over all its attempts.
+
+    :param fields: the run.
+    :param now: epoch milliseconds, the end of what still runs.
+    """
+    begun = [item for item in fields.run.attempts if item.start_time and not item.state.is_waiting]
+    spent = (max(0, now - item.start_time) / 1000 if item.seconds is None else item.seconds for item in begun)
+    return fields.num_accelerators * sum(spent)
 
 
 def _training_task(task: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ from airflow.providers.databricks_air.api.runs.fields import RunFields, is_train
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
 
-__all__ = ["SCAN_LIMIT", "Listing", "RunFilter", "list_runs"]
+__all__ = ["SCAN_LIMIT", "Listing", "RunFilter", "list_runs", "live_runs", "started_since"]
 
 SCAN_LIMIT = 2000
 """How many runs of a workspace a listing looks through at most: the service cannot list those of one user."""
@@ -116,6 +116,34 @@ async def list_runs(client: AsyncClient, wanted: RunFilter, limit: int | None) -
     scan = _Scan(client, wanted.active_only)
     found = await _chosen((run async for run in scan.runs() if not user or run.user == user), wanted, limit)
     return Listing(found.runs, found.has_more, scan.is_cut)
+
+
+async def live_runs(client: AsyncClient, most: int) -> AsyncIterator[RunFields]:
+    """Yield everybody's runs that have not ended, newest first.
+
+    :param client: the workspace.
+    :param most: how many at most.
+    :raises ApiError: when the workspace does not tell.
+    """
+    left = most
+    async for fields in _Scan(client, active_only=True).runs():
+        if not left:
+            return
+        left -= 1
+        yield fields
+
+
+async def started_since(client: AsyncClient, since: int) -> AsyncIterator[RunFields]:
+    """Yield everybody's runs that have started since a moment, ended ones too, newest first.
+
+    :param client: the workspace.
+    :param since: epoch milliseconds.
+    :raises ApiError: when the workspace does not tell.
+    """
+    async for fields in _Scan(client, active_only=False).runs():
+        if 0 < fields.run.start_time < since:
+            return
+        yield fields
 
 
 async def _chosen(runs: AsyncIterable[RunFields], wanted: RunFilter, limit: int | None) -> Listing:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 
 from airflow.providers.databricks_air.api.http.errors import ApiError
@@ -72,7 +73,9 @@ class Registration:
         self.since = now
         self.due_at = now
         self.looked_at = 0.0
-        self.confirm_at = now + min(confirm, max(FIRST_CONFIRM, plan.polling_interval))
+        # What begins together is asked for over a while, then and ever after.
+        first = min(confirm, max(FIRST_CONFIRM, plan.polling_interval))
+        self.confirm_at = now + first * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
         self.absent_since = 0.0
         self.word = ""
         self.is_close = is_close
@@ -98,7 +101,7 @@ class Registration:
 
         :param now: epoch seconds.
         """
-        self.due_at = now + spread(self.pace.delay(now))
+        self.due_at = min(self.confirm_at, now + spread(self.pace.delay(now)))
         return self.due_at
 
     def is_served(self, now: float, share: float) -> bool:
@@ -112,7 +115,7 @@ class Registration:
         delay = min(self.pace.delay(now), cheap)
         if self.due_at - now >= delay / 2:
             return False
-        self.due_at = now + delay
+        self.due_at = min(self.confirm_at, now + delay)
         return True
 
     def answered(self, run: Run, now: float) -> None:
@@ -124,10 +127,8 @@ class Registration:
         is_news = self.pace.seen(run, now)
         self.looked_at, self.is_waiting, self.is_over = now, run.is_waiting, run.is_terminal
         # What waits may begin to run, which a list need not tell; what runs only ends, which it does.
-        wait = self._confirm
-        if run.is_waiting:
-            wait = min(wait, max(FIRST_CONFIRM, self.pace.age(now)))
-        self.confirm_at = now + spread(wait)
+        wait = spread(max(FIRST_CONFIRM, self.pace.age(now))) if run.is_waiting else self._confirm
+        self.confirm_at = now + min(wait, self._confirm)
         if is_news or self.is_in_trouble or self.is_urgent:
             self._pass_on(run)
         self.is_in_trouble = self.is_urgent = False

@@ -39,6 +39,7 @@ from airflow.providers.databricks_air.version_compat import (
 )
 
 __all__ = [
+    "NAMES",
     "YOUNG",
     "DatabaseView",
     "Orphan",
@@ -52,6 +53,7 @@ __all__ = [
 YOUNG = 120.0
 """Seconds: a task that has just submitted has not said so yet."""
 NAMES = ("dag_id", "run_id", "task_id", "map_index")
+"""What a note says of the task instance that asked for its run."""
 
 
 class TaskView(Protocol):

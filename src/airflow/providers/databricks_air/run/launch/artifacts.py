@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """The files of a launch directory, as the node's launcher reads them.
 
 The launcher looks for every file beside the ``command.sh`` that ``command_path`` names, so the names here are

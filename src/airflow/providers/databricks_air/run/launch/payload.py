@@ -9,6 +9,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
+# under the License.
 """The bodies that ask for a run: of ``jobs/runs/submit`` and of ``ai-training/config:validate``.
 
 They are plain mappings: the SDK's data classes cannot say ``containers`` or ``CRITICAL``.

@@ -106,6 +106,8 @@ class NodeLog:
     def __init__(self, node: int, attempt: int) -> None:
         self.node = node
         self.attempt = attempt
+        self.label = ""
+        """What each line begins with: which node it is from, where several are read."""
         self.floor = 0
         """The second, since the epoch, from which on records may be new; 0 for all there are."""
         self.newest = 0
@@ -136,9 +138,11 @@ class NodeLog:
         fresh = sorted(new.values(), key=_time)
         if fresh:
             self._remember(fresh)
-        node, attempt = self.node, self.attempt
+        node, attempt, label = self.node, self.attempt, self.label
         return [
-            LogLine(node, attempt, text, time_ns) for time_ns, _, body in fresh for text in safe_lines(body)
+            LogLine(node, attempt, label + text, time_ns)
+            for time_ns, _, body in fresh
+            for text in safe_lines(body)
         ]
 
     def _remember(self, fresh: list[LogRecord]) -> None:
