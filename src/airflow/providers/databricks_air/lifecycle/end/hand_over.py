@@ -27,17 +27,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY, read_owner
-from airflow.providers.databricks_air.version_compat import AIRFLOW_V_3_0_PLUS, Seen, read_own_xcom
+from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.arguments import OnClear
 
 __all__ = ["HAND_OVER_SECONDS", "HandOver"]
 
-HAND_OVER_SECONDS = 12.0 if AIRFLOW_V_3_0_PLUS else 4.5
+HAND_OVER_SECONDS = 4.5
 """How long a process waits for its trigger.
 
-Airflow 3 ends one that stays 20 s (``task_success_overtime``), Airflow 2 at the second heartbeat.
+Airflow 2 ends one that stays longer at its second heartbeat. On every version Airflow takes a task for failed that goes on
+before its process is heard to have ended, and a trigger keeps its event for five seconds only.
 """
 PAUSE = 0.3
 ASK_EVERY = 3
