@@ -56,7 +56,7 @@ def examples(airflow_db: Path, airflow_home: Path) -> Path:
 
 def dags_of(path: Path) -> list[DAG]:
     """Return the Dags of a file, as Airflow finds them."""
-    bag = DagBag(str(path), include_examples=False)
+    bag = DagBag(str(path))
     assert bag.import_errors == {}
     return list(bag.dags.values())
 

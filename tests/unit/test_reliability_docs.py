@@ -24,7 +24,7 @@ from tests.story.chaos.acts import ACTS
 from tests.story.chaos.causes import AUTHOR, LEGS, NO_CHANCE, Cause
 from tests.story.chaos.disturbances import DISTURBANCES
 from tests.story.chaos.publish import DOCS, RECORDS, keep, trials, what_happens
-from tests.story.chaos.records import ROOT
+from tests.story.chaos.records import ROOT, unheard
 from tests.story.chaos.rows import CAUSES, GROUPS
 
 pytestmark = pytest.mark.plain
@@ -78,6 +78,25 @@ def test_the_records_are_of_todays_rows(published: dict[str, Any]) -> None:
     known = {row.key: {*row.modes} for row in CAUSES}
     assert {one["cause"] for one in published["cells"]} <= set(known)
     assert all(one["mode"] in known[one["cause"]] for one in published["cells"])
+
+
+@pytest.mark.parametrize(
+    ("error", "task", "duplicates", "orphans", "is_thrown"),
+    [
+        ("ReadTimeout: HTTPConnectionPool(host='127.0.0.1')", "running", 0, 0, True),
+        ("ReadTimeout: HTTPConnectionPool(host='127.0.0.1')", "running", 0, 1, True),
+        ("ReadTimeout: HTTPConnectionPool(host='127.0.0.1')", "failed", 0, 1, False),
+        ("ReadTimeout: HTTPConnectionPool(host='127.0.0.1')", "running", 1, 0, False),
+        ("TimeoutError: waited 150 s for the task to end", "running", 0, 0, False),
+        ("", "failed", 0, 1, False),
+    ],
+)
+def test_what_airflow_left_without_an_answer_is_thrown_away(
+    error: str, task: str, duplicates: int, orphans: int, is_thrown: bool
+) -> None:
+    """A trial that could not be judged says nothing; a duplicate, or a run left by a task that is over, counts."""
+    record = {"error": error, "task": task, "duplicates": duplicates, "orphans": orphans, "thrown": ""}
+    assert bool(unheard(record)["thrown"]) is is_thrown
 
 
 def test_records_of_two_commits_make_no_table() -> None:
