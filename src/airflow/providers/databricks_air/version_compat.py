@@ -31,7 +31,6 @@ __all__ = [
     "AIRFLOW_V_3_0_PLUS",
     "AIRFLOW_V_3_1_PLUS",
     "GONE",
-    "HAS_ASSET_PARTITIONS",
     "KILL_HANDLER_MUST_RAISE",
     "KILL_SECONDS",
     "TRIGGER_HAS_ON_KILL",
@@ -62,7 +61,6 @@ AIRFLOW_VERSION = _airflow_version
 _VERSION = Version(Version(_airflow_version).base_version)
 AIRFLOW_V_3_0_PLUS = Version("3.0.0") <= _VERSION
 AIRFLOW_V_3_1_PLUS = Version("3.1.0") <= _VERSION
-HAS_ASSET_PARTITIONS = Version("3.3.0") <= _VERSION
 TRIGGER_HAS_ON_KILL = Version("3.3.0") <= _VERSION
 # Airflow 2 raises AirflowTaskTerminated after on_kill; from 3.0 on execute simply goes on.
 KILL_HANDLER_MUST_RAISE = AIRFLOW_V_3_0_PLUS
