@@ -37,7 +37,7 @@ __all__ = ["HAND_OVER_SECONDS", "HandOver"]
 HAND_OVER_SECONDS = 4.5
 """How long a process waits for its trigger.
 
-Airflow 2 ends one that stays longer at its second heartbeat. On every version Airflow takes a task for failed that goes on
+Airflow 2 ends one that stays longer at its second heartbeat. Every version takes a task for failed that goes on
 before its process is heard to have ended, and a trigger keeps its event for five seconds only.
 """
 PAUSE = 0.3
