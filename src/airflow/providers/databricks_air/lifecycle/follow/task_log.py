@@ -38,7 +38,7 @@ ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
 LONGEST_TURN = 0.01
-WORKER_ENDS = 5.0
+WORKER_ENDS = 4.0
 # Between a log call and the file there are a queue and a thread (Airflow 2), or a socket and another process
 # (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
 SETTLED = 1.0
