@@ -101,7 +101,7 @@ class Registration:
 
         :param now: epoch seconds.
         """
-        self.due_at = min(self.confirm_at, now + spread(self.pace.delay(now)))
+        self.due_at = now + spread(self.pace.delay(now))
         return self.due_at
 
     def is_served(self, now: float, share: float) -> bool:
@@ -115,7 +115,7 @@ class Registration:
         delay = min(self.pace.delay(now), cheap)
         if self.due_at - now >= delay / 2:
             return False
-        self.due_at = min(self.confirm_at, now + delay)
+        self.due_at = now + delay
         return True
 
     def answered(self, run: Run, now: float) -> None:
@@ -128,7 +128,8 @@ class Registration:
         self.looked_at, self.is_waiting, self.is_over = now, run.is_waiting, run.is_terminal
         # What waits may begin to run, which a list need not tell; what runs only ends, which it does.
         wait = spread(max(FIRST_CONFIRM, self.pace.age(now))) if run.is_waiting else self._confirm
-        self.confirm_at = now + min(wait, self._confirm)
+        # The next look of all comes up to a quarter of the interval later.
+        self.confirm_at = now + min(wait, self._confirm) - min(self.pace.interval, wait) * SOONEST
         if is_news or self.is_in_trouble or self.is_urgent:
             self._pass_on(run)
         self.is_in_trouble = self.is_urgent = False
