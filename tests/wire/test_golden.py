@@ -52,7 +52,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirRuntime
     """A local AI Runtime whose runs succeed at once."""
     with LocalAirRuntime(tmp_path_factory.mktemp("air")) as runtime:
         runtime.declare(
-            policies={"Team A": "11111111-2222-3333-4444-555555555555", "Team A plus": "other"},
+            policies={
+                "Team A": "11111111-2222-3333-4444-555555555555",
+                "Team A plus": "other",
+                "Named by id": "12345678-90AB-cdef-1234-567890abcdef",
+            },
             pools={"cap-8xh100-a": "GPU_8xH100:16"},
             volumes=["main.default.artifacts", "main.default.my code"],
             images=["main.ml.vllm:0.20.0", "main.ml.trl:latest", "main.air.training:prod", "org/image:tag"],
