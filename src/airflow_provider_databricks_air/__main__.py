@@ -27,8 +27,8 @@ _CONNECTION = ("--connection", "--conn-id")
 def main() -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:]
-    # Only Airflow knows its connections and its tasks.
-    if arguments[:1] != ["orphans"] and not any(item.split("=")[0] in _CONNECTION for item in arguments):
+    # Only Airflow knows its connections.
+    if not any(argument.split("=")[0] in _CONNECTION for argument in arguments):
         leave_airflow_out()
     parser = import_module("airflow.providers.databricks_air.cli.parser")
     return int(parser.main(arguments, prog="airflow-databricks-air"))

@@ -28,6 +28,7 @@ import airflow.providers.databricks_air as package
 from airflow.providers.databricks_air.operators.air import AirCancelRunOperator, AirRunOperator
 from airflow.providers.databricks_air.sensors.air import AirRunSensor
 from airflow.providers.databricks_air.triggers.air import AirRunTrigger
+from airflow.providers.databricks_air.version_compat import AIRFLOW_V_3_1_PLUS
 
 PACKAGE = "airflow.providers.databricks_air"
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,8 @@ def test_public_names_are_these(module: str) -> None:
 @pytest.mark.parametrize("name", [name for name in _modules() if not name.endswith("get_provider_info")])
 def test_every_module_says_what_it_exports(name: str) -> None:
     """Each module has an ``__all__`` of names that exist, each once."""
+    if ".plugin." in name and not AIRFLOW_V_3_1_PLUS:
+        pytest.skip("the pages in Airflow need 3.1")
     module = import_module(name)
     assert [item for item in module.__all__ if not hasattr(module, item)] == []
     assert len(set(module.__all__)) == len(module.__all__)

@@ -33,6 +33,7 @@ IMAGES = "/api/2.0/ai-compute-manager/images"
 def air(tmp_path: Path) -> Iterator[LocalAirRuntime]:
     """Start a server; it would make an image available at once."""
     with LocalAirRuntime(tmp_path) as runtime:
+        runtime.declare(images=[URL])
         yield runtime
 
 
