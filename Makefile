@@ -28,7 +28,7 @@ BIN := .venv/newest/bin
 LEG_PYTHON ?= >=3.10,<3.13
 PYTHON_oldest = $(LEG_PYTHON)
 PYTHON_newest = >=3.10,<3.15
-# One more than there are processors: much of a story is waiting.
+# For each leg one more than there are processors: much of a story is waiting.
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 # loadgroup: what shares a cluster or a built wheel stays in one worker.
 PYTEST = python -m pytest -n $(WORKERS) --dist loadgroup -q
@@ -67,7 +67,9 @@ help:  ## List the targets
 demo: .venv/newest/.done  ## Run the example Dag on the local AI Runtime and show what happens
 	@$(BIN)/python scripts/demo.py
 
-test: check test-local test-newest test-oldest  ## Check, then unit and story tests on the newest and the oldest Airflow
+test: check test-local  ## Check, then unit and story tests on the newest and the oldest Airflow
+	@echo "tests: both legs side by side, since stories mostly wait; each is shown when it is done"
+	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target test-newest test-oldest
 
 # The local AI Runtime knows no Airflow: one leg is enough, with its own settings in local/pyproject.toml.
 test-local: .venv/newest/.done

@@ -149,7 +149,7 @@ def connection_of(local: subprocess.Popen[str]) -> str:
     assert local.stdout is not None
     for line in local.stdout:
         name, _, value = line.rstrip("\n").partition("=")
-        if name == CONNECTION:
+        if name == f"export {CONNECTION}":
             return value
         if line.strip():
             say(f"  {line.rstrip()}")

@@ -95,9 +95,10 @@ def _of_module(module: ast.Module, path: str) -> Iterator[Message]:
     room = next(name for places, name in ROOMS if re.match(places, path))
     scopes = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     seen: set[ast.AST] = set()
+    everywhere = _assigned(module)
     # The innermost function knows what its names stand for.
     for scope in [*reversed(scopes), module]:
-        known = {**_assigned(module), **_assigned(scope)}
+        known = {**everywhere, **_assigned(scope)}
         for node in ast.walk(scope):
             if isinstance(node, ast.Call) and node not in seen:
                 seen.add(node)

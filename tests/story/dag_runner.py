@@ -48,6 +48,19 @@ class Outcome:
     dag_id: str = ""
 
 
+def run_and_tidy(dag: Any) -> Any:
+    """Run a Dag as its author would, and return its Dag run.
+
+    Airflow 2 leaves behind a handler that writes to the standard output of the test that began it.
+    """
+    task_log = logging.getLogger("airflow.task")
+    handlers = list(task_log.handlers)
+    try:
+        return dag.test()
+    finally:
+        task_log.handlers[:] = handlers
+
+
 class DagRunner:
     """Runs Dags in this process.
 
@@ -73,14 +86,8 @@ class DagRunner:
         path = here / "dag.py"
         path.write_text(HEADER.format(dag_id=dag_id) + textwrap.indent(textwrap.dedent(body), "    "))
         dag = runpy.run_path(str(path))["dag"]
-        # Airflow 2 leaves behind a handler that writes to the standard output of this very test.
-        task_log = logging.getLogger("airflow.task")
-        handlers = list(task_log.handlers)
         self.capture.readouterr()
-        try:
-            dag_run = dag.test()
-        finally:
-            task_log.handlers[:] = handlers
+        dag_run = run_and_tidy(dag)
         printed = self.capture.readouterr()
         instances = dag_run.get_task_instances()
         return Outcome(

@@ -25,6 +25,7 @@ from airflow.providers.common.compat.sdk import DAG
 import airflow_provider_databricks_air
 from airflow.providers.databricks_air.version_compat import AIRFLOW_VERSION
 from databricks_air_local import LocalAirRuntime
+from tests.story.dag_runner import run_and_tidy
 
 FOLDER = Path(airflow_provider_databricks_air.__file__).parent / "example_dags"
 FILES = sorted(path.name for path in FOLDER.glob("example_*.py"))
@@ -66,7 +67,7 @@ def run_all(path: Path) -> dict[str, Any]:
     found = dags_of(path)
     states: dict[str, Any] = {}
     for dag in found:
-        for ti in dag.test().get_task_instances():
+        for ti in run_and_tidy(dag).get_task_instances():
             states[f"{dag.dag_id}.{ti.task_id}"] = str(getattr(ti.state, "value", ti.state))
     return states
 

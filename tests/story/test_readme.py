@@ -20,6 +20,7 @@ import textwrap
 from pathlib import Path
 
 from databricks_air_local import LocalAirRuntime
+from tests.story.dag_runner import run_and_tidy
 
 README = Path(__file__).resolve().parents[2] / "README.rst"
 
@@ -39,7 +40,7 @@ def test_readme_dag_trains(air: LocalAirRuntime, airflow_db: Path, airflow_home:
     (folder / "train.yaml").write_text(_block("yaml"), encoding="utf-8")
     (folder / "training.py").write_text(_block("python"), encoding="utf-8")
     train = runpy.run_path(str(folder / "training.py"))["train"]
-    dag_run = train.dag.test()
+    dag_run = run_and_tidy(train.dag)
     (instance,) = dag_run.get_task_instances()
     assert instance.state == "success"
     result = instance.xcom_pull(task_ids="train")
