@@ -69,12 +69,20 @@ def test_list_refuses_unknown_filters(commands: Commands) -> None:
 def test_logs_by_node_and_attempt(commands: Commands) -> None:
     """Lines are chosen by node and attempt; the latest attempt of node 0 is the default, the exit code the run's."""
     compute = {"accelerator_type": "GPU_1xH100", "num_accelerators": 2}
+    # The end of one node ends the other, so both wait until both have printed.
+    here = f"{commands.work}/$MLFLOW_RUN_ID"
     number = commands.ended(
-        'for i in 1 2 3; do echo "$NODE_RANK: $i"; done; exit 1', compute=compute, max_retries=1
+        f'for i in 1 2 3; do echo "$NODE_RANK: $i"; done; touch "{here}.$NODE_RANK"; '
+        f'until [ -e "{here}.0" ] && [ -e "{here}.1" ]; do sleep 0.05; done; exit 1',
+        compute=compute,
+        max_retries=1,
     )
     lines = commands.run("logs", number, status=1).out.splitlines()
     assert lines[:3] == ["0: 1", "0: 2", "0: 3"]
-    assert commands.run("logs", number, "--node", "1", "--lines", "2", status=1).out.splitlines()[0] == "1: 3"
+    # Behind them is the line of the exit, on the node that ended first.
+    last = commands.run("logs", number, "--node", "1", "--lines", "2", status=1).out.splitlines()
+    assert len(last) == 2
+    assert "1: 3" in last
     assert commands.run("logs", number, "--retry", "0", status=1).out.startswith("0: 1\n")
     both = commands.run("logs", number, "--node", "all", status=1).out.splitlines()
     assert {"[node 0] 0: 1", "[node 1] 1: 3"} <= set(both)
