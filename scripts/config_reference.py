@@ -12,7 +12,7 @@
 # under the License.
 """Make docs/configuration-reference.rst from the models of the run configuration.
 
-Run it as ``python scripts/config_reference.py``; with ``--check`` it only says whether the page is current.
+Run it as ``python -m scripts.config_reference``; with ``--check`` it only says whether the page is current.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.run.config.schema.fields import SchemaField, root
+from scripts.generated_page import write_or_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,14 +73,7 @@ def main(arguments: list[str]) -> int:
 
     :param arguments: of the command line.
     """
-    text = page()
-    if "--check" not in arguments:
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{TARGET.relative_to(ROOT)} is not current: run python scripts/config_reference.py")
-    return 1
+    return write_or_check(TARGET, page(), "scripts.config_reference", arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@
 # under the License.
 """Write docs/troubleshooting.rst: every message of the sources, and every cause that a failed run's log is read for.
 
-Run it as ``python scripts/messages.py``; with ``--check`` it only says whether the page is current.
+Run it as ``python -m scripts.messages``; with ``--check`` it only says whether the page is current.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from airflow.providers.databricks_air.run.outcome.causes.fatal_lines import FATAL_LINES
 from airflow.providers.databricks_air.run.outcome.causes.known_errors import HINTS, KNOWN_ERRORS
+from scripts.generated_page import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src/airflow/providers/databricks_air"
@@ -189,14 +190,7 @@ def main(arguments: list[str]) -> int:
 
     :param arguments: of the command line.
     """
-    text = page()
-    if "--check" not in arguments:
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{TARGET.relative_to(ROOT)} is not current: run python scripts/messages.py")
-    return 1
+    return write_or_check(TARGET, page(), "scripts.messages", arguments)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
-import math
 import os
 import re
 import signal
@@ -28,13 +27,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from databricks_air_local.argument_types import count, port, seconds, size
+
 if TYPE_CHECKING:
     from databricks_air_local.runtime import LocalAirRuntime
 
 __all__ = ["configure", "main", "run"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def main() -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=0, help="port; 0 takes a free one (default)")
+    parser.add_argument("--port", type=port, default=0, help="port; 0 takes a free one (default)")
     parser.add_argument(
         "--state-dir", type=Path, help="where runs, files and logs are kept (default: temporary)"
     )
@@ -72,16 +72,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML: what goes wrong and what runs do")
     _configure_inventory(parser)
     parser.add_argument(
-        "--retry-wait", type=_seconds, default=0.1, help="seconds between two attempts of a run"
+        "--retry-wait", type=seconds, default=0.1, help="seconds between two attempts of a run"
     )
-    parser.add_argument(
-        "--latency", type=_seconds, default=0.0, help="seconds that every answer is held back"
-    )
+    parser.add_argument("--latency", type=seconds, default=0.0, help="seconds that every answer is held back")
     parser.add_argument(
         "--clock", choices=("real", "virtual"), default="real", help="virtual: moved by tests only"
     )
     parser.add_argument(
-        "--speed", type=_seconds, default=0.0, metavar="N", help="the virtual clock passes N seconds in one"
+        "--speed", type=seconds, default=0.0, metavar="N", help="the virtual clock passes N seconds in one"
     )
     parser.add_argument(
         "--install-dependencies",
@@ -90,16 +88,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="of the runs that ended the newest N (default: all)",
     )
     parser.add_argument(
-        "--log-limit", type=_size, default=1024**3, metavar="SIZE", help="of the log of a node (default: 1G)"
+        "--log-limit", type=size, default=1024**3, metavar="SIZE", help="of the log of a node (default: 1G)"
     )
-    parser.add_argument("--memory", type=_size, default=0, metavar="SIZE", help="of each process, such as 4G")
-    parser.add_argument("--cpus", type=_count, default=0, help="processors for each node (default: all)")
+    parser.add_argument("--memory", type=size, default=0, metavar="SIZE", help="of each process, such as 4G")
+    parser.add_argument("--cpus", type=count, default=0, help="processors for each node (default: all)")
     parser.add_argument(
         "--requirements-notice",
         action="store_true",
@@ -250,39 +248,6 @@ def _runtime(args: argparse.Namespace) -> LocalAirRuntime:
         public_url=args.public_url,
         tls=tuple(args.tls) if args.tls else None,
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is not negative")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else -1
-    if not 0 <= number < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 0 to 65535")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number < 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number that is at least 1")
-    return number
-
-
-def _size(text: str) -> int:
-    number, unit = text[:-1], text[-1:].upper()
-    if unit not in _UNITS or not number.isascii() or not number.isdigit() or not int(number):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: must be a number and one of {', '.join(_UNITS)}, such as 4G"
-        )
-    return int(number) * _UNITS[unit]
 
 
 def _lines(path: Path | None) -> list[str]:

@@ -14,13 +14,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.runs.calls import export_file
-from airflow.providers.databricks_air.run.launch.artifacts import OWNER_FILE
+from airflow.providers.databricks_air.api.launch.notes import aread_note
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
@@ -37,11 +35,10 @@ async def read_owner(client: AsyncClient, launch_directory: str) -> dict[str, An
     if not launch_directory:
         return None
     try:
-        text = await client.perform(export_file(f"{launch_directory}/{OWNER_FILE}"))
-        note = json.loads(text)
-    except (ApiError, ValueError):
+        note = await aread_note(client, launch_directory)
+    except ApiError:
         return None
-    return note if isinstance(note, dict) else None
+    return None if note is None else dict(note)
 
 
 def task_of(note: Mapping[str, Any] | None) -> str:
