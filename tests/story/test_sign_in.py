@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,11 @@ def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirRun
         yield runtime
 
 
-FAULTS = {"down": {"then": "reset"}, "503": {"status": 503}, "garbage": {"then": "garbage"}}
+FAULTS: dict[str, dict[str, Any]] = {
+    "down": {"then": "reset"},
+    "503": {"status": 503},
+    "garbage": {"then": "garbage"},
+}
 
 
 @pytest.mark.parametrize(
