@@ -47,6 +47,7 @@ __all__ = [
     "dag_run_row",
     "delete_own_xcoms",
     "earlier_successes",
+    "is_former_attempt",
     "is_gone",
     "is_in_process",
     "is_same_dag_run",
@@ -192,8 +193,20 @@ def is_gone(error: BaseException) -> bool:
 
     :param error: what storing a value has raised.
     """
+    return _status(error) in {404, 409, 410} or is_former_attempt(error)
+
+
+def is_former_attempt(error: BaseException) -> bool:
+    """Say whether Airflow refuses to answer because another attempt has taken this one's place (3.4 and later).
+
+    :param error: what a question on Airflow's own channel has raised.
+    """
+    return _status(error) == 403 and "not a live attempt" in str(getattr(error, "error", ""))
+
+
+def _status(error: BaseException) -> Any:
     detail = getattr(getattr(error, "error", None), "detail", None)
-    return isinstance(detail, Mapping) and detail.get("status_code") in {404, 409, 410}
+    return detail.get("status_code") if isinstance(detail, Mapping) else None
 
 
 def ask_own_state(ti: Any, row: int | None = None) -> Seen | None:
