@@ -28,12 +28,12 @@ from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncCl
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.arguments import OnClear, OnKill
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, ask_own_state, is_former_attempt
 from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_apart
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
 from airflow.providers.databricks_air.lifecycle.owner.note import owner_by_notes
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, read_owner
-from airflow.providers.databricks_air.version_compat import Seen, ask_own_state, is_former_attempt
 
 __all__ = ["TriggerEnd"]
 

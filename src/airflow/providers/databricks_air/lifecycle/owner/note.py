@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.launch.notes import live_runs, read_note
-from airflow.providers.databricks_air.version_compat import airflow_instance, bundle_version
+from airflow.providers.databricks_air.version_compat import airflow_instance, bundle_version, names_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -69,10 +69,4 @@ def owner_by_notes(client: SyncClient, ti: Any, run_id: int) -> tuple[int, int] 
 
 
 def _names(ti: Any) -> dict[str, Any]:
-    return {
-        "airflow": airflow_instance(),
-        "dag_id": ti.dag_id,
-        "run_id": ti.run_id,
-        "task_id": ti.task_id,
-        "map_index": -1 if ti.map_index is None else ti.map_index,
-    }
+    return {"airflow": airflow_instance(), **names_of(ti)}
