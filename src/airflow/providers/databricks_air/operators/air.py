@@ -78,6 +78,8 @@ class AirRunOperator(RunTask):
         most.
     :param log_metrics_interval: the time between two lines with the newest metrics in the task's log: seconds, or
         a ``timedelta``; None for no such lines.
+    :param partition_keys: keys of the partitions of the outlets' assets that the run makes, one or several; needs
+        Airflow 3.3. (templated)
     :param durable: whether a retry adopts the run of an earlier try; without it every try starts a fresh one.
     """
 
@@ -89,6 +91,7 @@ class AirRunOperator(RunTask):
         "databricks_air_conn_id",
         "polling_interval",
         "queue_timeout",
+        "partition_keys",
         "effective_config",
     )
     # Airflow 2 shows a mapping with no renderer but this one.
@@ -118,6 +121,7 @@ class AirRunOperator(RunTask):
         retry_on: Collection[str] | None = None,
         push_metrics: bool = True,
         log_metrics_interval: Duration | None = None,
+        partition_keys: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -148,6 +152,7 @@ class AirRunOperator(RunTask):
             retry_on=retry_on,
             push_metrics=push_metrics,
             log_metrics_interval=log_metrics_interval,
+            partition_keys=partition_keys,
         )
 
     def _describe(self, context: Context) -> None:

@@ -65,7 +65,9 @@ class RunTask(TypedTemplates):
     retry_on: Collection[str] | None
     push_metrics: bool
     log_metrics_interval: Duration | None
+    partition_keys: str | Sequence[str] | None
 
+    _task: TaskRun | None = None
     _worker: Worker | None = None
     _was_killed = False
     _is_handed_over = False
@@ -111,6 +113,15 @@ class RunTask(TypedTemplates):
     def _result(self, follow: Following, ended: Ended, printed: Any) -> Any:
         """Return what downstream tasks get of a run whose watch is over; raise where it ended without success."""
         return follow.result(ended, printed)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """Return what the task has asked for and which run it has followed, also when the run has failed.
+
+        Only the provider of OpenLineage asks for it.
+        """
+        from airflow.providers.databricks_air.lifecycle.follow.lineage import lineage_of
+
+        return lineage_of(self._task.outcome if self._task else {})
 
     def on_kill(self) -> None:
         """Cancel the run if a user ends the task; leave it to the next try if the worker goes away."""
@@ -179,11 +190,11 @@ class RunTask(TypedTemplates):
                 self.hook,
                 self._policy,
                 self._source(context.get("dag")).read,
-                check=self._check,
+                check=lambda config: self._check(context, config),
                 token=self.idempotency_token,
                 waits=self.wait_for_termination,
             )
-            self._worker = task.worker
+            self._task, self._worker = task, task.worker
             # A signal that came before there was anything to end.
             task.worker.is_killed = self._was_killed
             with task.worker.responsible():
@@ -197,6 +208,7 @@ class RunTask(TypedTemplates):
                     timeout=timeout.total_seconds() if timeout is not None else None,
                     queue_timeout=self._seconds("queue_timeout"),
                     metrics_interval=self._seconds("log_metrics_interval"),
+                    partition_keys=self.partition_keys,
                 )
         except AirflowTaskTimeout:
             # Airflow's own error names a process, and Airflow would call this behind it.
@@ -208,12 +220,14 @@ class RunTask(TypedTemplates):
             if self._worker is not None:
                 self._worker.client.close()
 
-    def _check(self, config: RunConfig) -> None:
+    def _check(self, context: Context, config: RunConfig) -> None:
         """Check what is about the run and not in its configuration, before anything is paid for."""
+        from airflow.providers.databricks_air.lifecycle.follow.assets import check_partitions
         from airflow.providers.databricks_air.lifecycle.follow.results import check_retry_on
         from airflow.providers.databricks_air.run.outcome.attempts import attempts_warning
 
         check_retry_on(self.retry_on)
+        check_partitions(context, self.partition_keys)
         self._log_choice.nodes(config.node_count)
         if warning := attempts_warning(self.retries or 0, config.max_retries):
             self.log.warning("%s", warning)
