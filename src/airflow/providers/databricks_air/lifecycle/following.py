@@ -185,9 +185,10 @@ class Following:
             ended = replace(ended, output=self.results.output(run, ended.output))
             self.task.link(ended.output)
         if run is not None and run.is_success:
-            result = self.results.result(run, ended.output)
-            self.task.tidy()
-            return self._told(result)
+            with worker.returning():
+                result = self.results.result(run, ended.output)
+                self.task.tidy()
+                return self._told(result)
         if run is not None:
             ids = ended.output.mlflow_experiment_id, ended.output.mlflow_run_id
             self.task.outcome = run_result(self.task.hook.host, run, *ids)

@@ -144,7 +144,7 @@ class AirRunTrigger(BaseTrigger):
         ).aget_credentials()
 
     async def _follow_through(self, watcher: Watcher) -> Ended:
-        stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
+        stream = await self._task_log.open(getattr(self, "task_instance", None), self.log, self.trigger_id)
         plan = WatchPlan(
             self.run_id,
             self.polling_interval,
