@@ -106,7 +106,9 @@ def test_first_launch_of_a_machine_takes_four(launcher: Launcher, cache: Path) -
     assert chain_of(launcher, 4, forget) == 4
 
 
-@pytest.mark.parametrize("kept", ["/Workspace/Users/somebody.else@example.com", "/Workspace/nowhere", 7, None])
+@pytest.mark.parametrize(
+    "kept", ["/Workspace/Users/somebody.else@example.com", "/Workspace/nowhere", 7, None]
+)
 def test_who_we_were_is_no_proof(launcher: Launcher, cache: Path, kept: object) -> None:
     """With another answer than the last time, and with a file that cannot be read, nothing goes to the old place."""
     launcher.launch()

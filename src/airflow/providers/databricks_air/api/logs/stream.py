@@ -38,7 +38,7 @@ LATEST = 60.0
 QUIET_SHARE = 0.1
 MOST_QUIET = 4.0
 VERSION = 1
-MOST_AT_ONCE = 2000
+MOST_AT_ONCE = 1500
 """So many lines of all nodes together hold up the event loop for some milliseconds."""
 FEWEST_AT_ONCE = 10
 _TIME, _ATTEMPT = itemgetter(LogLine._fields.index("time_ns")), itemgetter(LogLine._fields.index("attempt"))

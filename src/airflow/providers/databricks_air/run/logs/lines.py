@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -42,7 +41,6 @@ NOTICE = -1
 
 SECOND = 1_000_000_000
 _time = itemgetter(0)
-_from_bytes = int.from_bytes
 
 
 class LogLine(NamedTuple):
@@ -79,9 +77,7 @@ def log_records(raws: Iterable[Any]) -> list[LogRecord]:
             identity, body = raw["record_id"], raw["body"]
             if not identity or type(body) is not str:
                 raise ValueError
-            # As record_key does, which costs a call.
-            key = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            append((int(raw["time_unix_nano"]), _from_bytes(key, "little"), body))
+            append((int(raw["time_unix_nano"]), record_key(identity), body))
         except (TypeError, ValueError, KeyError, AttributeError):
             append(_any_record(raw if isinstance(raw, Mapping) else {}))
     return records
