@@ -28,10 +28,11 @@ import time
 import tracemalloc
 from typing import Any, NamedTuple
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.logs.stream import LogStream
-from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan, awatch
+from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan
 from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
 
 RECORDS = 200_000
@@ -124,7 +125,7 @@ async def watch_log(service: Service, log: Sink) -> float:
             longest, last = max(longest, now - last), now
 
     heart = asyncio.create_task(beat()) if not tracemalloc.is_tracing() else None
-    async for event in awatch(InMemoryClient(service), WatchPlan(1, 0.2), stream=stream):
+    async for event in Watcher(InMemoryClient(service)).follow(WatchPlan(1, 0.2), stream=stream):
         if isinstance(event, Lines):
             await task_log.print(event.lines)
     over = True
@@ -209,7 +210,7 @@ def main() -> int:
 async def _without_heart(service: Service, log: Sink) -> None:
     task_log = TaskLog(1, [0], polling_interval=0.2)
     stream = await task_log.open(None, log)
-    async for event in awatch(InMemoryClient(service), WatchPlan(1, 0.2), stream=stream):
+    async for event in Watcher(InMemoryClient(service)).follow(WatchPlan(1, 0.2), stream=stream):
         if isinstance(event, Lines):
             await task_log.print(event.lines)
 

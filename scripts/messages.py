@@ -55,7 +55,7 @@ ROOMS = (
     ("run/config|run/document|run/load|run/older", "The run configuration"),
     ("run/code", "The code directory"),
     ("lifecycle/launch|api/launch|run/launch", "The launch"),
-    ("api/http|hooks", "The connection and the network"),
+    ("api/http|api/sign_in|hooks", "The connection and the network"),
     ("cli", "The command line"),
     ("run/outcome|arguments|api/logs|decorators|sweep", "The arguments of an operator or a sensor"),
     ("", "The task and its run"),

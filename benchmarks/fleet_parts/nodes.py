@@ -20,10 +20,11 @@ import json
 import time
 from typing import Any
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.call import Answer
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan, awatch
+from airflow.providers.databricks_air.api.watch.watch import Lines, WatchPlan
 from airflow.providers.databricks_air.lifecycle.follow.task_log import TaskLog
 from fleet_parts.table import Row
 
@@ -164,7 +165,7 @@ async def _show(service: Service, sink: Sink, *, is_timed: bool = False) -> floa
     heart = asyncio.create_task(beat()) if is_timed else None
     task_log = TaskLog(1, "all", polling_interval=0.2)
     stream = await task_log.open(None, sink)
-    async for event in awatch(InMemoryClient(service), WatchPlan(1, 0.2), stream=stream):
+    async for event in Watcher(InMemoryClient(service)).follow(WatchPlan(1, 0.2), stream=stream):
         if isinstance(event, Lines):
             await task_log.print(event.lines)
     over = True

@@ -27,8 +27,8 @@ import pytest
 from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch, send_files
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from airflow.providers.databricks_air.lifecycle.end.cancel import go_on_alone
 from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.version_compat import AIRFLOW_V_3_0_PLUS

@@ -67,9 +67,10 @@ def fresh_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = _run(uv, "venv", "--python", sys.executable, folder / "venv", cwd=folder)
     assert made.returncode == 0, made.stderr
     install = [uv, "pip", "install", "--python", python, "-r", ROOT / f"requirements/beside-{LEG}.txt", wheel]
-    installed = _run(*install, "--offline", cwd=folder)
+    # Of these packages a test imports a part: the bytecode of all of them takes longer to make than the tests.
+    installed = _run(*install, "--offline", cwd=folder, UV_COMPILE_BYTECODE="0")
     if installed.returncode:  # The first time on a machine: not everything is in uv's cache yet.
-        installed = _run(*install, cwd=folder)
+        installed = _run(*install, cwd=folder, UV_COMPILE_BYTECODE="0")
     assert installed.returncode == 0, installed.stderr
     return python
 

@@ -328,6 +328,13 @@ def rewrite_config(more: str) -> Callable[[Trial], None]:
     return while_waiting(hurt)
 
 
+def nothing(trial: Trial) -> None:
+    """Let the run succeed within the first seconds."""
+    trial.slot.air.on(f"{trial.name}*").succeeds(after=trial.random.uniform(0.0, 8.0))
+    trial.create_dag_run()
+    trial.airflow.client.wait_task(trial.key, FINISHED, 300)
+
+
 def failing_run(trial: Trial) -> None:
     """Let two runs fail and the third succeed."""
     trial.slot.air.on(f"{trial.name}*").succeeds(after=2)
@@ -422,6 +429,7 @@ ACTS: dict[str, Callable[[Trial], None]] = {
     "config-broken": rewrite_config("command: [\n"),
     "mark-detached": partial(at_moment, moment="waiting", act=USER_ACTS["mark-failed"]),
     "clear-adopted": partial(at_moment, moment="waiting", act=USER_ACTS["clear"]),
+    "nothing": nothing,
     "failing-run": failing_run,
     "execution-timeout": out_of_time,
     "mapped": mapped,

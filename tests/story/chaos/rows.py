@@ -474,6 +474,14 @@ _WORKSPACE = (
 
 _AUTHORS = (
     Cause(
+        "nothing",
+        "nothing happens, the run ends within seconds, and the task has ``retries=0``",
+        AUTHORS,
+        replace(WATCHED_ON, words="Succeeds; the task returns its result."),
+        trials=20,
+        shape="once",
+    ),
+    Cause(
         "config-changed",
         "the configuration file changes between two tries (git-sync)",
         AUTHORS,
@@ -556,6 +564,7 @@ SEAMS: dict[str, tuple[str, ...]] = {
     "a cancel that is not taken": ("outage-at-mark", "outage-at-clear", "refused-cancel"),
     "a worker that wakes up late": ("worker-pause", "worker-pause-at-submit"),
     "a late triggerer": ("trigger-overtaken", "triggerers-pause"),
+    "nothing at all": ("nothing",),
     "a refusal, and an extra": ("refused-at-launch", "metrics-unreadable"),
 }
 

@@ -56,7 +56,7 @@ def test_every_command_starts_in_half_a_second(name: str) -> None:
         assert name in done.stdout
         return end.children_user + end.children_system - start.children_user - start.children_system
 
-    assert min(seconds() for _ in range(3)) < 0.5
+    assert any(seconds() < 0.5 for _ in range(3))
 
 
 def test_a_connection_signs_in_without_airflows_command_line(commands: Commands, airflow_db: Path) -> None:

@@ -86,9 +86,9 @@ class Follower:
         }
 
     async def _watch(self, token: str, runs: list[int]) -> None:
+        from airflow.providers.databricks_air.api.fleet.watcher import Watcher
         from airflow.providers.databricks_air.api.http.client import AsyncClient
         from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-        from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
         client = AsyncClient(TokenCredentials(self._story.url, token))
 

@@ -34,7 +34,7 @@ from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
-from airflow.providers.databricks_air.api.watch.renewal import AGE
+from airflow.providers.databricks_air.api.watch.limits import RENEW_AFTER
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.fleet.follower import Story
@@ -204,7 +204,7 @@ def test_a_token_that_is_replaced(fleet: Fleet) -> None:
     fleet.follow((BEGIN, "expire_tokens", [], {}), (BEGIN, "issue_token", [7200], {}))
     fleet.check(longest=PROMPT + 5.0)
     # The connection is read again every few minutes anyway.
-    assert 1 <= fleet.renewals <= HALF_HOUR / AGE + 2
+    assert 1 <= fleet.renewals <= HALF_HOUR / RENEW_AFTER + 2
     assert not fleet.troubles
 
 

@@ -24,9 +24,9 @@ import pytest
 from airflow.providers.databricks_air.api.http.calls import get_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import AuthError
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.launch.permissions import grant_on_experiment
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.run.errors import ConfigError
 from databricks_air_local import LocalAirRuntime

@@ -22,11 +22,12 @@ from uuid import uuid4
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.logs.stream import LogStream
-from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan, awatch, watch
+from airflow.providers.databricks_air.api.watch.watch import Ended, Lines, WatchPlan, watch
 from airflow.providers.databricks_air.run import load_run_config
 from airflow.providers.databricks_air.run.logs.lines import NOTICE, LogLine
 from databricks_air_local import LocalAirRuntime
@@ -64,7 +65,7 @@ def read_async(air: LocalAirRuntime, run_id: int, stream: LogStream) -> list[Log
     async def follow() -> list[LogLine]:
         client = AsyncClient(TokenCredentials(air.url, air.token))
         try:
-            events = awatch(client, WatchPlan(run_id, 0.3), stream=stream)
+            events = Watcher(client).follow(WatchPlan(run_id, 0.3), stream=stream)
             return [line async for event in events if isinstance(event, Lines) for line in event.lines]
         finally:
             await client.close()

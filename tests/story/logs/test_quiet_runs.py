@@ -20,12 +20,13 @@ from uuid import uuid4
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.logs.stream import LogStream
-from airflow.providers.databricks_air.api.watch.watch import WatchPlan, awatch
+from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 
@@ -57,7 +58,7 @@ def test_five_hundred_quiet_runs_cost_one_more_request_each_in_an_interval(air: 
         mine = AsyncClient(credentials)
         try:
             plan = WatchPlan(run_id, INTERVAL, deadline=time.time() + SETTLED + OBSERVED + 60)
-            async for _ in awatch(mine, plan, stream=LogStream(run_id)):
+            async for _ in Watcher(mine).follow(plan, stream=LogStream(run_id)):
                 pass
         finally:
             await mine.close()

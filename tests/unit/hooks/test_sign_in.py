@@ -24,7 +24,7 @@ import pytest
 from airflow.models.connection import Connection
 
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.hooks.sign_in import KUBERNETES_TOKEN, METHODS, credentials_from

@@ -33,6 +33,7 @@ __all__ = [
     "GONE",
     "KILL_HANDLER_MUST_RAISE",
     "KILL_SECONDS",
+    "LOG_OF_SECOND_TRIGGER_IS_NEW",
     "TRIGGER_HAS_ON_KILL",
     "Seen",
     "StateStore",
@@ -49,10 +50,12 @@ __all__ = [
     "is_gone",
     "is_in_process",
     "is_same_dag_run",
+    "is_trial",
     "metrics_sink",
     "only_we_have_begun",
     "read_own_xcom",
     "state_store",
+    "unmoved_start",
     "write_own_xcom",
     "xcom_of_database",
 ]
@@ -67,6 +70,8 @@ KILL_HANDLER_MUST_RAISE = AIRFLOW_V_3_0_PLUS
 # Airflow 3 waits 5 s for on_kill before SIGKILL, whatever is configured; Airflow 2 waits
 # [core] killed_task_cleanup_time, which is 60 s unless somebody has changed it.
 KILL_SECONDS = 4.5 if AIRFLOW_V_3_0_PLUS else 20.0
+# A triggerer of Airflow 3 writes the log of a second trigger of the same try over that of the first.
+LOG_OF_SECOND_TRIGGER_IS_NEW = AIRFLOW_V_3_0_PLUS
 _COUNTS_EVERY_CLEAR = Version("3.3.0") <= _VERSION
 
 
@@ -129,6 +134,16 @@ def clear_count(context: Context) -> int | None:
     """
     number = getattr(context["dag_run"], "clear_number", None) if _COUNTS_EVERY_CLEAR else None
     return None if number is None else int(number)
+
+
+def unmoved_start(context: Context) -> float | None:
+    """Return when the Dag run began, in seconds since the epoch; None where a clear may have moved that.
+
+    A clear moves it only in a Dag run that is finished, and counts itself then.
+    """
+    dag_run: Any = context["dag_run"]
+    is_moved = getattr(dag_run, "clear_number", None) != 0 or dag_run.start_date is None
+    return None if is_moved else float(dag_run.start_date.timestamp())
 
 
 def dag_run_row(context: Context) -> int | None:
@@ -262,6 +277,11 @@ def is_in_process() -> bool:
     from airflow.sdk.execution_time import task_runner
 
     return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+
+
+def is_trial(context: Context) -> bool:
+    """Say whether ``dags test`` or ``tasks test`` runs this task: what Airflow says of it is of another time."""
+    return bool(context.get("test_mode")) or is_in_process()
 
 
 def is_same_dag_run(ti: Any, began: datetime | None) -> bool:

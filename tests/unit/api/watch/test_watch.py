@@ -23,12 +23,13 @@ from pathlib import Path
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials, TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
-from airflow.providers.databricks_air.api.watch import renewal
-from airflow.providers.databricks_air.api.watch.watch import Ended, Event, Said, WatchPlan, awatch, watch
+from airflow.providers.databricks_air.api.watch import limits
+from airflow.providers.databricks_air.api.watch.watch import Ended, Event, Said, WatchPlan, watch
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 
@@ -56,13 +57,14 @@ def follow(request: pytest.FixtureRequest, air: LocalAirRuntime) -> Follow:
         return list(watch(SyncClient(credentials), plan, renew=renew))
 
     async def follow_async(plan: WatchPlan, renew: Callable[[], Credentials] | None) -> list[Event]:
-        async def arenew() -> Credentials:
+        async def arenew() -> None:
             assert renew is not None
-            return renew()
+            client.credentials = renew()
 
         client = AsyncClient(credentials)
+        watcher = Watcher(client, renew=arenew if renew else None)
         try:
-            return [event async for event in awatch(client, plan, renew=arenew if renew else None)]
+            return [event async for event in watcher.follow(plan)]
         finally:
             await client.close()
 
@@ -274,7 +276,7 @@ def test_a_rotated_connection_is_read_in_time(
     air: LocalAirRuntime, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old token still works, and the new one is used all the same: the connection is read again now and then."""
-    monkeypatch.setattr(renewal, "AGE", 0.5)
+    monkeypatch.setattr(limits, "RENEW_AFTER", 0.5)
     read: list[str] = []
 
     def renew() -> Credentials:

@@ -21,9 +21,11 @@ from typing import Any
 
 import pytest
 
+from airflow.providers.databricks_air.api.http.calls import get_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
+from airflow.providers.databricks_air.api.launch.notes import note_clear
 from airflow.providers.databricks_air.api.watch.look import Patience
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
@@ -92,7 +94,9 @@ def claim(client: SyncClient, tmp_path: Path) -> Callable[..., Asking]:
     def make(try_number: int = 1, life: str = "2", **more: Any) -> Asking:
         store, token = more.pop("store", None), more.pop("token", None)
         policy = RunPolicy(more.pop("on_kill", "cancel"), more.pop("on_clear", "rerun"), durable=True)
-        signs = Signs(try_number, int(life), more.pop("retries", 2), more.pop("clears", 0))
+        signs = Signs(
+            try_number, int(life), more.pop("retries", 2), more.pop("clears", 0), more.pop("begun", None)
+        )
 
         def submit(token: str, created: Callable[[int], None]) -> int:
             note = {"idempotency_token": token}
@@ -126,6 +130,39 @@ def test_a_retry_follows_a_live_run(
     second = claim(2, store=kept).obtain()
     assert first.run_id == second.run_id
     assert not second.is_terminal
+
+
+def test_a_try_after_a_clear_does_not_get_the_result_of_before(
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, age: Callable[[], None]
+) -> None:
+    """Where nothing else remembers the clear of a running task, the note beside its run does."""
+    air.on("claim").hangs()
+    first = claim().obtain()
+    air.release(first.run_id)
+    wait_for_end(client, first.run_id)
+    note_clear(client, first.launch_directory)
+    age()
+    second = claim(2).obtain()
+    assert second.run_id != first.run_id
+    assert claim(3).obtain().run_id == second.run_id
+
+
+def test_a_task_that_adopts_over_clears_leaves_the_run_of_a_deleted_dag_run(
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, age: Callable[[], None]
+) -> None:
+    """A Dag run that was created again gets runs of its own, and its clears adopt these."""
+    air.on("claim").hangs()
+    first = claim(on_clear="adopt").obtain()
+    age()
+    client.perform(get_run(first.run_id))
+    began_again = first.start_time / 1000 + 30 - client.clock_offset
+    second = claim(on_clear="adopt", begun=began_again).obtain()
+    assert second.run_id != first.run_id
+    assert wait_for_end(client, first.run_id).state.result == "CANCELED"
+    age()
+    # The minute passes for the workspace only.
+    assert claim(2, on_clear="adopt", begun=began_again - 60).obtain().run_id == second.run_id
+    assert claim(2, on_clear="adopt").obtain().run_id == second.run_id
 
 
 @with_and_without_store

@@ -28,7 +28,7 @@ from tests.unit.run.config.schema.test_json_schema import Validator
 from tests.unit.run.run_documents import broken, valid
 
 SCHEMA = Validator(json_schema())
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 
 #: What the loader refuses and no JSON Schema sees, by a part of what is told.

@@ -140,7 +140,7 @@ def _plain_profile(name: str) -> tuple[str, str]:
 
 
 def _of_sdk(profile: str | None) -> Credentials:
-    from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+    from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 
     origin = f"profile {profile!r}" if profile else "the environment"
     found = SdkCredentials({"profile": profile} if profile else {}, origin=origin)

@@ -23,7 +23,7 @@ from airflow.providers.databricks_air.api.http.credentials import (
     TokenCredentials,
     normalise_host,
 )
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials, shared
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials, shared
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.foreign import translated
 

@@ -182,8 +182,9 @@ class Following:
             ended = replace(ended, output=self.results.output(run, ended.output))
             self.task.link(ended.output)
         if run is not None and run.is_success:
-            result = self.results.result(run, ended.output)
-            self.task.tidy()
+            with worker.returning():
+                result = self.results.result(run, ended.output)
+                self.task.tidy()
             return result
         raise self.results.error(ended, printed=printed)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
+from airflow.providers.databricks_air.api.fleet.shared import SharedWatcher
 from airflow.providers.databricks_air.api.watch.watch import Ended, Found, Lines, WatchPlan
 from airflow.providers.databricks_air.arguments import DEFAULT_CONN_ID, OnClear, OnKill
 from airflow.providers.databricks_air.exceptions import AirConfigError
@@ -35,8 +35,8 @@ from airflow.providers.databricks_air.lifecycle.follow.waiting import tell
 from airflow.providers.databricks_air.version_compat import TRIGGER_HAS_ON_KILL
 
 if TYPE_CHECKING:
+    from airflow.providers.databricks_air.api.fleet.watcher import Watcher
     from airflow.providers.databricks_air.api.http.credentials import Credentials
-    from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["AirRunTrigger"]
 
@@ -144,7 +144,7 @@ class AirRunTrigger(BaseTrigger):
         ).aget_credentials()
 
     async def _follow_through(self, watcher: Watcher) -> Ended:
-        stream = await self._task_log.open(getattr(self, "task_instance", None), self.log)
+        stream = await self._task_log.open(getattr(self, "task_instance", None), self.log, self.trigger_id)
         plan = WatchPlan(
             self.run_id,
             self.polling_interval,

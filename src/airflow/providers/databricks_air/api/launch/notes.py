@@ -14,17 +14,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow.providers.databricks_air.api.http.call import Answer, Call
+from airflow.providers.databricks_air.api.http.calls import import_file
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.errors import AuthError, NotFoundError, ServiceError
-from airflow.providers.databricks_air.run.launch.artifacts import OWNER_FILE
+from airflow.providers.databricks_air.api.launch import storage
+from airflow.providers.databricks_air.run.launch.artifacts import CLEARED_FILE, OWNER_FILE
 
-__all__ = ["LiveRun", "aread_note", "live_runs", "read_note"]
+__all__ = ["LiveRun", "aread_note", "is_cleared", "live_runs", "note_clear", "read_note"]
+
+# A process that a user has ended has a few seconds left.
+NOTE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,31 @@ async def aread_note(client: AsyncClient, launch_dir: str) -> Mapping[str, Any] 
         if error.status is not None and error.status < 300:
             return None
         raise
+
+
+def note_clear(client: SyncClient, launch_dir: str) -> None:
+    """Write beside a run that a user has cleared its task.
+
+    :param client: of the workspace.
+    :param launch_dir: absolute Workspace path of the launch directory; nothing is done where it is unknown.
+    :raises ApiError: when the workspace does not take it.
+    """
+    if not launch_dir:
+        return
+    call = import_file(f"{launch_dir}/{CLEARED_FILE}", lambda: io.BytesIO(b"{}\n"), timeout=NOTE_SECONDS)
+    client.perform(call.within(NOTE_SECONDS))
+
+
+def is_cleared(client: SyncClient, launch_dir: str) -> bool:
+    """Say whether ``note_clear`` was called for a run.
+
+    :param client: of the workspace.
+    :param launch_dir: absolute Workspace path of the launch directory.
+    :raises ApiError: when the workspace does not tell.
+    """
+    return bool(launch_dir) and bool(
+        client.run(storage.present_file(client.calls, f"{launch_dir}/{CLEARED_FILE}"))
+    )
 
 
 def _page(token: str) -> Call[tuple[list[Mapping[str, Any]], str]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, NotFoundError, ServiceError
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -21,12 +21,22 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch.events import Ended
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["PATIENCE_DENIED", "PATIENCE_MISSING", "Refusals", "WatchPlan", "expired", "next_limit"]
+__all__ = [
+    "PATIENCE_DENIED",
+    "PATIENCE_MISSING",
+    "RENEW_AFTER",
+    "Refusals",
+    "WatchPlan",
+    "expired",
+    "next_limit",
+]
 
 PATIENCE_DENIED = 300.0
 """Seconds over which 401 or 403 must be all that is heard before it is believed."""
 PATIENCE_MISSING = 180.0
 """The same for 'does not exist', of a run whose id the service itself has told us."""
+RENEW_AFTER = 180.0
+"""Seconds after which a connection is read again though nothing was refused: its secret may have been rotated."""
 
 
 @dataclass(frozen=True)

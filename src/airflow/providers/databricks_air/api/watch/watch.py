@@ -10,30 +10,29 @@
 # KIND, either express or implied.  See the License for the
 # specific language governing permissions and limitations
 # under the License.
-"""Follows a run until its end: run id in; changes, log lines and one ending out.
+"""Follows one run from a thread: run id in; changes, log lines and one ending out.
 
-``steps.py`` says what a watch wants next; here are the drivers that do it.
+``steps.py`` says what a watch wants next; here it is done, and in ``api/fleet/`` for many runs in one event loop.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow.providers.databricks_air.api.http.call import Call
-from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
+from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
-from airflow.providers.databricks_air.api.watch import renewal
+from airflow.providers.databricks_air.api.watch import limits
 from airflow.providers.databricks_air.api.watch.events import Ended, Event, Found, Lines, Said
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
 from airflow.providers.databricks_air.api.watch.pace import Schedule
 from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
-from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
-__all__ = ["Ended", "Event", "Found", "Lines", "Said", "WatchPlan", "awatch", "watch"]
+__all__ = ["Ended", "Event", "Found", "Lines", "Said", "WatchPlan", "watch"]
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class _Connection:
         self._read_at = time.monotonic()
 
     def keep_fresh(self) -> None:
-        if time.monotonic() - self._read_at >= renewal.AGE:
+        if time.monotonic() - self._read_at >= limits.RENEW_AFTER:
             self.read()
 
     def read(self) -> None:
@@ -103,21 +102,3 @@ class _Connection:
         except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing about the run
             log.warning("The credentials could not be read anew: %s", error)
         self._read_at = time.monotonic()
-
-
-async def awatch(
-    client: AsyncClient,
-    plan: WatchPlan,
-    *,
-    stream: LineSource | None = None,
-    renew: Callable[[], Awaitable[Credentials]] | None = None,
-) -> AsyncIterator[Event]:
-    """Follow a run from the running event loop; parameters as for ``watch``."""
-
-    async def fresh() -> None:
-        if renew is not None:
-            client.credentials = await renew()
-
-    watcher = Watcher(client, renew=fresh if renew else None)
-    async for event in watcher.follow(plan, stream=stream):
-        yield event

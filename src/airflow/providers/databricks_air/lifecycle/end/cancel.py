@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from airflow.providers.databricks_air.api.watch.look import Patience, patiently
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ HAND_OVER_SECONDS = 2.5
 """How long a process waits for its trigger.
 
 Airflow 2 ends one that stays longer at its second heartbeat. Every version takes a task for failed that goes on
-before its process is heard to have ended, and a trigger keeps its event for four seconds only (``WORKER_ENDS``).
+before its process is heard to have ended, and a trigger keeps its event for eight seconds only (``WORKER_ENDS``).
 """
 PAUSE = 0.3
 ASK_EVERY = 3

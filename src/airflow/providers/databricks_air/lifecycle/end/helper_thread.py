@@ -14,16 +14,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
-__all__ = ["ask_with_limit", "in_thread"]
+from asgiref.sync import sync_to_async
+
+__all__ = ["ask_apart", "ask_with_limit", "in_thread"]
 
 T = TypeVar("T")
+# A triggerer's own threads are few; a question that hangs must take none of them. Each may take one of the fifteen
+# connections that a process of Airflow 2 has to its database.
+_ASKING = ThreadPoolExecutor(12, "databricks-air-question")
 log = logging.getLogger(__name__)
 
 
@@ -66,3 +72,16 @@ def ask_with_limit(ask: Callable[[], T], seconds: float) -> T | None:
     thread.start()
     thread.join(seconds)
     return answers[0] if answers else None
+
+
+async def ask_apart(seconds: float, ask: Callable[..., T], *given: Any) -> T:
+    """Ask Airflow from a triggerer's event loop, in a thread that is none of the triggerer's own.
+
+    :param seconds: how long to wait for the answer.
+    :param ask: blocks until there is an answer.
+    :param given: its arguments.
+    :raises TimeoutError: when there is none in time.
+    """
+    return await asyncio.wait_for(
+        sync_to_async(ask, thread_sensitive=False, executor=_ASKING)(*given), seconds
+    )

@@ -28,7 +28,7 @@ from typing import Any
 from airflow.providers.databricks_air.api.http.calls import cancel_run, submit_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 
 __all__ = ["main"]
 

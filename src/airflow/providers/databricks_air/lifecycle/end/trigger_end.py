@@ -23,13 +23,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.arguments import OnClear, OnKill
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
+from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_apart
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, read_owner
 from airflow.providers.databricks_air.version_compat import ask_own_state
@@ -106,13 +105,8 @@ class TriggerEnd:
 
     async def _judge(self) -> Verdict:
         try:
-            # In threads of any number: one question that hangs must not keep the other triggers' waiting.
-            seen = await asyncio.wait_for(
-                sync_to_async(ask_own_state, thread_sensitive=False)(self.ti), ASK_SECONDS
-            )
-            owner = await asyncio.wait_for(
-                sync_to_async(read_owner, thread_sensitive=False)(self.ti, OWNER_KEY), ASK_SECONDS
-            )
+            seen = await ask_apart(ASK_SECONDS, ask_own_state, self.ti)
+            owner = await ask_apart(ASK_SECONDS, read_owner, self.ti, OWNER_KEY)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
             log.debug("Airflow could not be asked for the task's state: %s", error)
             seen = owner = None

@@ -21,7 +21,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,28 +33,19 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow.providers.databricks_air.api.http.client import SyncClient
-from airflow.providers.databricks_air.api.http.errors import ApiError, HaltedError
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
-from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end, go_on_alone
-from airflow.providers.databricks_air.lifecycle.end.channel import channel
 from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_with_limit, in_thread
-from airflow.providers.databricks_air.lifecycle.end.verdict import (
-    USER_STATES,
-    RunPolicy,
-    Verdict,
-    ask_for_task,
-    judge_worker,
-)
+from airflow.providers.databricks_air.lifecycle.end.inquiry import Inquiry
+from airflow.providers.databricks_air.lifecycle.end.made_run import MadeRun
+from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy, Verdict
 from airflow.providers.databricks_air.lifecycle.owner.record import Memory, TaskGoneError, known_run
-from airflow.providers.databricks_air.run.errors import AirError
 from airflow.providers.databricks_air.version_compat import (
     AIRFLOW_V_3_0_PLUS,
     GONE,
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
     Seen,
-    dag_run_row,
     is_in_process,
     state_store,
 )
@@ -94,16 +84,12 @@ class Worker:
         memory: Memory,
         run_id: int | None = None,
     ) -> None:
-        self.run_id = run_id
         self.is_killed = False
         self.client = client
-        self._ti: Any = context["ti"]
-        self._row = dag_run_row(context)
-        self._began = getattr(context["dag_run"], "start_date", None)
+        self._run = MadeRun(client, run_id)
+        self._airflow = Inquiry(context, policy)
         self._policy = policy
         self._memory = memory
-        self._launching: Future[int] | None = None
-        self._submission: Mapping[str, Any] | None = None
         self._must_end = ""
         self._is_settled = False
 
@@ -131,31 +117,27 @@ class Worker:
         return ask_with_limit(ask, ASK_SECONDS)
 
     @property
-    def is_last_try(self) -> bool:
-        """Whether Airflow will not try again by itself."""
-        return bool(self._ti.try_number > self._ti.max_tries)
+    def run_id(self) -> int | None:
+        """Id of the run; None until there is one."""
+        return self._run.run_id
 
     def launch(self, submit: Callable[[], int]) -> int:
         """Run a launch so that a kill in the middle of it still learns the id of the run that it made.
 
-        The launch has a thread of its own: a signal interrupts the main thread only, and must not take the
-        answer to a submission with it.
-
         :param submit: uploads and submits, and returns the run id.
         """
-        self._launching = in_thread(submit)
-        return self._launching.result()
+        return self._run.launch(submit)
 
     def submitting(self, body: Mapping[str, Any]) -> None:
         """Take note of the submission, in the moment before it is sent: from now on there may be a run.
 
         :param body: of ``runs/submit``, with its idempotency token.
         """
-        self._submission = body
+        self._run.submitting(body)
 
     def created(self, run_id: int) -> None:
         """Take note of the run, in the moment that its id is known; end it if the task was killed meanwhile."""
-        self.run_id = run_id
+        self._run.run_id = run_id
         if self._must_end:
             self._cancel(self._must_end, CANCEL_SECONDS)
 
@@ -192,7 +174,7 @@ class Worker:
         self.settle()
         if is_in_process():
             return
-        wait = HandOver(self._ti, self.run_id or 0, self._policy.on_clear, self._ask)
+        wait = HandOver(self._airflow.ti, self.run_id or 0, self._policy.on_clear, self._airflow.ask)
         verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
         log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:
@@ -203,13 +185,32 @@ class Worker:
 
         :raises AirRunCancelledError: when somebody has; the run is cancelled.
         """
-        seen = self.tell_airflow(self._ask)
-        if seen is not None and seen.state in USER_STATES:
-            verdict = self._verdict(seen, timed_out=False)
-            if verdict.cancel and self._policy.on_kill == "cancel":
-                self._cancel(verdict.why, LEAVE_SECONDS)
-                self.settle()
-                raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+        if (seen := self.tell_airflow(self._airflow.ask_for_act)) is None:
+            return
+        verdict = self._airflow.verdict(seen)
+        if verdict.cancel and self._policy.on_kill == "cancel":
+            self._cancel(verdict.why, LEAVE_SECONDS)
+            self.settle()
+            raise AirRunCancelledError(f"Run {self.run_id} was cancelled: {verdict.why}")
+
+    @contextmanager
+    def returning(self) -> Iterator[None]:
+        """Make the result of a run that has succeeded, if nobody ends the task meanwhile.
+
+        A store tells the next try of that (Airflow 3.3 and later). Elsewhere it would take the result for its own,
+        and Airflow 2 would end the task as if nobody had acted.
+
+        :raises AirRunInterruptedError: when somebody has.
+        """
+        try:
+            yield
+        finally:
+            seen = None if self._memory.lasts else ask_with_limit(self._airflow.ask_for_act, ASK_SECONDS)
+            if seen is not None and seen.state != "success":
+                self._note_clear(seen)
+                raise AirRunInterruptedError(
+                    f"The result of run {self.run_id} is not returned: the task was set to {seen.state}"
+                )
 
     def give_up(self, why: str, seconds: float = LEAVE_SECONDS) -> None:
         """Cancel the run, if the author has not detached it; outside of a kill, so nothing is raised.
@@ -229,21 +230,22 @@ class Worker:
             return
         self.client.halt()
         timed_out = isinstance(sys.exc_info()[1], AirflowTaskTimeout)
-        seen = None if timed_out else ask_with_limit(self._ask, ASK_SECONDS)
-        verdict = self._verdict(seen, timed_out=timed_out)
+        seen = None if timed_out else ask_with_limit(self._airflow.ask, ASK_SECONDS)
+        verdict = self._airflow.verdict(seen, timed_out=timed_out)
         must_raise = KILL_HANDLER_MUST_RAISE and not timed_out
         self._is_settled = True
         if not verdict.cancel or self._policy.on_kill == "detach":
             why = verdict.why if not verdict.cancel else f"{verdict.why}, and on_kill is 'detach'"
             log.info("Run %s stays alive: %s", self.run_id or "(if any)", why)
-            if seen is None and not timed_out:
-                self._ask_on()
+            if seen is None and not timed_out and self._policy.on_kill == "cancel":
+                self._run.ask_on(self._airflow.question)
             if must_raise:
                 raise AirRunInterruptedError(f"Interrupted; run {self.run_id} stays alive: {why}")
             return
         self._must_end = verdict.why
-        self._await_answer(ends - CANCEL_SECONDS)
+        self._run.await_answer(ends - CANCEL_SECONDS)
         self._cancel(verdict.why, max(CANCEL_SECONDS, ends - time.monotonic()))
+        self._note_clear(seen)
         if must_raise:
             ended = (
                 f"Run {self.run_id} was cancelled"
@@ -264,8 +266,8 @@ class Worker:
         if isinstance(error, KeyboardInterrupt):
             self.client.halt()
             self._must_end = verdict.why
-            self._await_answer(time.monotonic() + ASK_SECONDS)
-        if self.run_id is None and not self._may_have_been_made:
+            self._run.await_answer(time.monotonic() + ASK_SECONDS)
+        if not self._run.may_exist:
             return
         if verdict.cancel and self._policy.on_kill == "cancel":
             self._cancel(verdict.why, LEAVE_SECONDS)
@@ -276,86 +278,18 @@ class Worker:
         if isinstance(error, KeyboardInterrupt):
             return Verdict(True, "interrupted from the keyboard")
         if isinstance(error, TaskGoneError):
-            return self._verdict(ask_with_limit(self._ask, LEAVE_SECONDS) or GONE, timed_out=False)
-        if isinstance(error, AirflowFailException) or not self._is_adoptable:
+            return self._airflow.verdict(ask_with_limit(self._airflow.ask, LEAVE_SECONDS) or GONE)
+        if isinstance(error, AirflowFailException) or not self._airflow.is_adoptable:
             return Verdict(True, "the task fails, and no later try follows the run")
         return Verdict(False, "the next try of the task follows it")
 
-    @property
-    def _is_adoptable(self) -> bool:
-        return self._policy.durable and not self.is_last_try
-
-    def _verdict(self, seen: Seen | None, *, timed_out: bool) -> Verdict:
-        return judge_worker(
-            seen,
-            try_number=self._ti.try_number,
-            is_adoptable=self._is_adoptable,
-            timed_out=timed_out,
-            on_clear=self._policy.on_clear,
-        )
-
-    def _ask(self) -> Seen | None:
-        return ask_for_task(self._ti, self._began, self._policy.on_clear, self._row)
-
-    def _ask_on(self) -> None:
-        """Leave the question who ended the task to a process of its own: Airflow has not answered in time."""
-        if self._policy.on_kill == "detach" or (self.run_id is None and not self._may_have_been_made):
-            return
-        if (descriptor := channel()) is None:
-            return
-        names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
-        question = {
-            **{name: getattr(self._ti, name) for name in names},
-            "began": self._began and self._began.isoformat(),
-            "on_clear": self._policy.on_clear,
-        }
-        body = self._submission if self.run_id is None else None
-        go_on_alone(
-            self.client.credentials, run_id=self.run_id, body=body, question=question, channel=descriptor
-        )
-
-    def _await_answer(self, until: float) -> None:
-        """Wait for the answer to a submission that is under way, which has the id of the run."""
-        if self.run_id is None and self._launching is not None:
-            try:
-                self.run_id = self._launching.result(timeout=max(0.1, until - time.monotonic()))
-            except Exception as error:  # noqa: BLE001 - the launch ended without a run, or is still waiting
-                log.debug("No run from the interrupted launch: %r", error)
-
-    @property
-    def _may_have_been_made(self) -> bool:
-        """Whether a submission was sent whose answer nobody has heard."""
-        if self._submission is None or self._launching is None:
-            return False
-        if not self._launching.done():
-            return True
-        error = self._launching.exception()
-        last = error.__cause__ if isinstance(error, HaltedError) else error
-        return isinstance(last, ApiError) and last.status is None
+    def _note_clear(self, seen: Seen | None) -> None:
+        if not self._memory.lasts and self._airflow.is_clear(seen):
+            self._run.note_clear()
 
     def _cancel(self, why: str, seconds: float) -> None:
-        run_id = self.run_id
-        if run_id is None:
-            if self._may_have_been_made:
-                go_on_alone(self.client.credentials, run_id=None, body=self._submission)
-            else:
-                log.info("There is no run to cancel (%s)", why)
-            return
-        # The interrupted code may be in the middle of a request on the other client.
-        client = SyncClient(self.client.credentials)
-        try:
-            ask_for_end(client, run_id, seconds)
-        except AirError as error:
-            log.error("Run %s could not be cancelled (%s): %s", run_id, why, error)
-            self._promise(run_id, why, error)
-        else:
-            log.info("Run %s: asked for its end (%s)", run_id, why)
-        finally:
-            client.close()
+        self._run.cancel(why, seconds, lambda: self._promise(why))
 
-    def _promise(self, run_id: int, why: str, error: AirError) -> None:
-        """Leave the cancel to who is there after this process: one of its own, and the next try."""
-        if isinstance(error, ApiError):
-            go_on_alone(self.client.credentials, run_id=run_id)
+    def _promise(self, why: str) -> None:
         if self._memory.lasts:
             ask_with_limit(lambda: self._memory.keep(must_end=why), ASK_SECONDS)

@@ -18,8 +18,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
-
+from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_apart
 from airflow.providers.databricks_air.links.air import (
     MLFLOW_EXPERIMENT_URL_KEY,
     MLFLOW_URL_KEY,
@@ -83,9 +82,8 @@ def push_links(ti: Any, host: str, output: TaskOutput) -> None:
 
 
 async def _push(ti: Any, values: dict[str, str]) -> None:
-    write = sync_to_async(write_own_xcom, thread_sensitive=False)
     try:
         for key, value in values.items():
-            await asyncio.wait_for(write(ti, key, value), PUSH_SECONDS)
+            await ask_apart(PUSH_SECONDS, write_own_xcom, ti, key, value)
     except Exception as error:  # noqa: BLE001 - the run is followed without a link
         log.debug("The links could not be pushed: %s", error)

@@ -25,22 +25,28 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-from asgiref.sync import sync_to_async
-
 from airflow.providers.databricks_air.api.logs.stream import LogCursor, LogStream, parse_log_nodes
+from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_apart
 from airflow.providers.databricks_air.lifecycle.owner.record import POSITION_KEY
 from airflow.providers.databricks_air.run.logs.lines import LogLine
-from airflow.providers.databricks_air.version_compat import read_own_xcom, write_own_xcom
+from airflow.providers.databricks_air.version_compat import (
+    LOG_OF_SECOND_TRIGGER_IS_NEW,
+    read_own_xcom,
+    write_own_xcom,
+)
 
 __all__ = ["TAKEN_OVER", "TaskLog"]
 
 ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
+BEGUN_ANEW = "Another trigger follows the run by now; its log begins from the start, which may have been printed before"
 LONGEST_TURN = 0.004
 CLOCK_EVERY = 8
 MANY = 200
-WORKER_ENDS = 4.0
+# What a scheduler that is behind may need to hear that the process which has deferred the task has ended. Only a run
+# that ends in its first moments waits for it, and none on an accelerator does.
+WORKER_ENDS = 8.0
 # Between a log call and the file there are a queue and a thread (Airflow 2), or a socket and another process
 # (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
 SETTLED = 1.0
@@ -72,6 +78,7 @@ class TaskLog:
         self._is_closed = False
         self._taken_at: float | None = None
         self._ti: Any = None
+        self._trigger: int | None = None
         self._log: Any = None
 
     @property
@@ -79,15 +86,16 @@ class TaskLog:
         """The position behind what was printed; None where nothing is printed."""
         return self._stream.cursor if self._stream else None
 
-    async def open(self, ti: Any, log: Any) -> LogStream | None:
+    async def open(self, ti: Any, log: Any, trigger: int | None = None) -> LogStream | None:
         """Return the stream, at the position where the last triggerer left it; None where nothing is printed.
 
         The first trigger of a try keeps a position at once: the task's process waits for it, see ``hand_over``.
 
         :param ti: the task instance; None where Airflow gives none.
         :param log: where to print.
+        :param trigger: id of the trigger.
         """
-        self._ti, self._log = ti, log
+        self._ti, self._log, self._trigger = ti, log, trigger
         position = await self._read_position()
         if self._nodes is None:
             return None
@@ -171,15 +179,17 @@ class TaskLog:
     async def _write_position(self, cursor: LogCursor | None, *, handed_over: bool) -> None:
         if self._ti is None:
             return
-        value = {"try_number": self._ti.try_number, "cursor": cursor, "handed_over": handed_over}
+        value = {
+            "try_number": self._ti.try_number,
+            "trigger": self._trigger,
+            "cursor": cursor,
+            "handed_over": handed_over,
+        }
         async with self._writing:
             if self._is_closed and not handed_over:
                 return
             try:
-                await asyncio.wait_for(
-                    sync_to_async(write_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY, value),
-                    ASK_SECONDS,
-                )
+                await ask_apart(ASK_SECONDS, write_own_xcom, self._ti, POSITION_KEY, value)
             except Exception as error:  # noqa: BLE001 - the log goes on without; it may repeat lines later
                 self._log.debug("The position in the run's log could not be kept: %s", error)
 
@@ -188,19 +198,14 @@ class TaskLog:
             return None
         for _ in range(ASK_TIMES):
             try:
-                value = await asyncio.wait_for(
-                    sync_to_async(read_own_xcom, thread_sensitive=False)(self._ti, POSITION_KEY), ASK_SECONDS
-                )
+                value = await ask_apart(ASK_SECONDS, read_own_xcom, self._ti, POSITION_KEY)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
                 trouble = error
                 await asyncio.sleep(1)
                 continue
             # A position of an earlier try says what that try's log has, not this one's.
             if isinstance(value, dict) and value.get("try_number") == self._ti.try_number:
-                if not value.get("handed_over"):
-                    self._log.info("%s", TAKEN_OVER)
-                cursor: LogCursor | None = value.get("cursor")
-                return cursor
+                return self._cursor_of(value)
             self._taken_at = time.monotonic()
             _spawn(self._write_position(None, handed_over=True))
             return None
@@ -208,6 +213,17 @@ class TaskLog:
             "Airflow does not tell how far the run's log was printed; lines may repeat: %s", trouble
         )
         return None
+
+    def _cursor_of(self, position: dict[str, Any]) -> LogCursor | None:
+        """Return where the log of this try goes on."""
+        if LOG_OF_SECOND_TRIGGER_IS_NEW and position.get("trigger", self._trigger) != self._trigger:
+            self._taken_at = time.monotonic()
+            self._log.info("%s", BEGUN_ANEW)
+            return None
+        if not position.get("handed_over"):
+            self._log.info("%s", TAKEN_OVER)
+        cursor: LogCursor | None = position.get("cursor")
+        return cursor
 
 
 def _spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -22,11 +22,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, NotFoundError
-from airflow.providers.databricks_air.api.launch.notes import live_runs, read_note
+from airflow.providers.databricks_air.api.launch.notes import is_cleared, live_runs, note_clear, read_note
 from airflow.providers.databricks_air.api.watch.look import Patience, look, patiently
 from airflow.providers.databricks_air.exceptions import AirServiceError
 from airflow.providers.databricks_air.lifecycle.end.cancel import ask_for_end
@@ -148,6 +148,7 @@ class RunFinder:
         :param dag_version: the version of the Dag that it is made from.
         :raises ApiError: when the workspace does not answer, or refuses for long enough.
         """
+        foreign = 0
         while True:
             planned = self._planned(token, made_from or {}, dag_version)
             self.memory.intend(planned)
@@ -155,22 +156,44 @@ class RunFinder:
             run_id = self._launch(launch, planned.token)
             run = look(self.client, run_id, self.patience, renew=self.renew)
             is_old = run.start_time / 1000 < asked_at + self.client.clock_offset - CLOCK_TOLERANCE
-            if is_old and not run.is_terminal:
-                log.info("Run %s was submitted before and is %s; following it", run_id, run.phase)
-            if not is_old or run.is_success or not run.is_terminal:
+            why_not = self._why_not(run) if is_old else ""
+            if not why_not:
+                if is_old and not run.is_terminal:
+                    log.info("Run %s was submitted before and is %s; following it", run_id, run.phase)
                 return run
             if token is not None:
                 log.warning(
-                    "The idempotency token that was set by hand belongs to run %s, which ended as %s before: "
+                    "The idempotency token that was set by hand belongs to run %s, which %s: "
                     "no new run was started. Change the token, or leave it out, to run again.",
                     run_id,
-                    run.state.word,
+                    why_not,
                 )
                 return run
-            if planned.generation >= self.signs.try_number - 1:
+            if self._is_of_deleted_dag_run(run):
+                foreign += 1
+                self._end(replace(planned, run_id=run_id), why_not)
+                note_clear(self.client, run.launch_directory)
+            elif planned.generation - foreign >= self.signs.try_number - 1:
                 return run
-            log.info("Run %s of an earlier try ended as %s; starting a fresh one", run_id, run.state.word)
+            log.info("Run %s of an earlier try %s; starting a fresh one", run_id, why_not)
             self._next = self._after(planned)
+
+    def _why_not(self, run: Run) -> str:
+        """Return why a run that was there before is none of this life; empty when it is one."""
+        if self._is_of_deleted_dag_run(run):
+            return "is of a Dag run that was deleted"
+        if run.is_terminal and not run.is_success:
+            return f"ended as {run.state.word}"
+        # A store tells a clear better, where there is one.
+        if run.is_terminal and not self.memory.lasts and is_cleared(self.client, run.launch_directory):
+            return "is of before the task was cleared"
+        return ""
+
+    def _is_of_deleted_dag_run(self, run: Run) -> bool:
+        """Say whether a run is older than this Dag run: only the identity for any life may find such a one."""
+        if self.memory.lasts or not self._adopts_any_life or self.signs.begun is None:
+            return False
+        return run.start_time / 1000 < self.signs.begun + self.client.clock_offset - CLOCK_TOLERANCE
 
     @property
     def _adopts_any_life(self) -> bool:

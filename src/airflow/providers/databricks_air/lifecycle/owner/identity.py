@@ -28,6 +28,7 @@ from airflow.providers.databricks_air.version_compat import (
     earlier_successes,
     only_we_have_begun,
     state_store,
+    unmoved_start,
 )
 
 if TYPE_CHECKING:
@@ -47,18 +48,22 @@ class Signs:
         touches it.
     :param retries: what the Dag says today.
     :param clear_number: how often tasks of the Dag run were cleared; None where Airflow does not count them all.
+    :param begun: when the Dag run began, in seconds since the epoch; None where a clear may have moved that.
     """
 
     try_number: int
     max_tries: int
     retries: int
     clear_number: int | None = None
+    begun: float | None = None
 
 
 def signs_of(context: Context) -> Signs:
     """Return what Airflow shows of the running try."""
     ti: Any = context["ti"]
-    return Signs(ti.try_number, ti.max_tries, int(ti.task.retries or 0), clear_count(context))
+    return Signs(
+        ti.try_number, ti.max_tries, int(ti.task.retries or 0), clear_count(context), unmoved_start(context)
+    )
 
 
 def task_identity(context: Context, policy: RunPolicy) -> TaskIdentity:
@@ -74,7 +79,8 @@ def task_identity(context: Context, policy: RunPolicy) -> TaskIdentity:
 
     The Dag run's start tells a re-created Dag run from the deleted one; it stays as it is while any task of the Dag
     run is unfinished. With ``on_clear="adopt"`` and no store every life is the same, and so is the Dag run after
-    a clear. Iterations of a task loop (Airflow 3.4) are tasks of their own.
+    a clear; a run of a deleted Dag run is then told by its time. Iterations of a task loop (Airflow 3.4) are tasks of
+    their own.
 
     :param context: of the running task.
     :param policy: what the author wants to become of the run.

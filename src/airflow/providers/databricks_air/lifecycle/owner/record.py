@@ -194,13 +194,15 @@ def is_of_earlier_try(context: Context) -> bool:
     """Say whether the event that a try resumes with was meant for an earlier one.
 
     A task that is cleared while it runs keeps what Airflow wants to resume it with: the next try begins where the
-    cleared one has begun, with its event.
+    cleared one has begun, with its event. Where no attempt has left a marker, the cleared one may have tidied up
+    already; to begin anew finds the run again, if it is still the task's.
 
     :param context: of the running task.
     """
     ti: Any = context["ti"]
     owner = ti.xcom_pull(task_ids=ti.task_id, key=OWNER_KEY, map_indexes=ti.map_index)
-    return isinstance(owner, list | tuple) and len(owner) == 2 and int(owner[0]) < ti.try_number
+    newest = int(owner[0]) if isinstance(owner, list | tuple) and len(owner) == 2 else 1
+    return newest < int(ti.try_number)
 
 
 def read_owner(ti: Any, key: str) -> tuple[int, int] | None:

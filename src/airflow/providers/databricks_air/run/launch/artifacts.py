@@ -30,11 +30,13 @@ from airflow.providers.databricks_air.run.document.writer import dump_yaml, effe
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.run.config.run_config import Container, RunConfig
 
-__all__ = ["OWNER_FILE", "Artifact", "build_artifacts", "container_directory", "owner_file"]
+__all__ = ["CLEARED_FILE", "OWNER_FILE", "Artifact", "build_artifacts", "container_directory", "owner_file"]
 
 
 OWNER_FILE = "airflow_owner.json"
 """The file of the launch directory that says which task asked for the run."""
+CLEARED_FILE = "airflow_cleared.json"
+"""The file beside it that says that a user has cleared that task: the result of the run is not for its next try."""
 
 
 @dataclass(frozen=True)

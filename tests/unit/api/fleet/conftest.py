@@ -25,13 +25,13 @@ from uuid import uuid4
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.calls import submit_run
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.api.watch.events import Ended, Event
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
-from airflow.providers.databricks_air.api.watch.watcher import Watcher
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 

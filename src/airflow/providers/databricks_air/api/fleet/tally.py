@@ -20,7 +20,7 @@ import time
 from functools import partial
 from typing import Protocol
 
-from airflow.providers.databricks_air.api.watch.gate import Gate
+from airflow.providers.databricks_air.api.fleet.gate import Gate
 
 __all__ = ["Measure", "Tally"]
 

@@ -28,7 +28,7 @@ from databricks.sdk.errors.base import DatabricksError
 from google.auth.exceptions import DefaultCredentialsError
 
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError, ServiceError
-from airflow.providers.databricks_air.api.http.managed_identity import ManagedIdentity
+from airflow.providers.databricks_air.api.sign_in.managed_identity import ManagedIdentity
 
 __all__ = ["authenticate", "open_config"]
 

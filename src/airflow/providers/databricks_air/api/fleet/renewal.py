@@ -22,15 +22,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from airflow.providers.databricks_air.api.http.client import AsyncClient
+from airflow.providers.databricks_air.api.watch import limits
 
-__all__ = ["AGE", "Renewal", "start_apart"]
+__all__ = ["Renewal", "start_apart"]
 
 log = logging.getLogger(__name__)
 
 GAP = 5.0
 """Seconds between two renewals: what was refused a moment ago is refused again."""
-AGE = 180.0
-"""Seconds after which a connection is read again though nothing was refused: its secret may have been rotated."""
 
 
 class Renewal:
@@ -61,7 +60,7 @@ class Renewal:
 
     def keep_fresh(self) -> None:
         """Read the connection again if that was minutes ago; nobody waits for it."""
-        is_old = time.monotonic() - self._renewed_at >= AGE
+        is_old = time.monotonic() - self._renewed_at >= limits.RENEW_AFTER
         if is_old and self._renew is not None and self._under_way is None:
             self._under_way = start_apart(self._read(self._renew))
 

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.gate import Gate
 from airflow.providers.databricks_air.api.http.calls import get_run, me
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.http.errors import ApiError
-from airflow.providers.databricks_air.api.watch.gate import Gate
 from databricks_air_local import LocalAirRuntime
 
 

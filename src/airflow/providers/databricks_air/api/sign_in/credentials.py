@@ -35,8 +35,8 @@ from urllib.parse import urlsplit
 
 from airflow.providers.databricks_air.api.http.credentials import PATIENCE, workspace_header
 from airflow.providers.databricks_air.api.http.errors import AuthError, ServiceError, unknown_host
-from airflow.providers.databricks_air.api.http.token_times import TokenTimes, token_times
 from airflow.providers.databricks_air.api.http.trust import proxy_for
+from airflow.providers.databricks_air.api.sign_in.token_times import TokenTimes, token_times
 
 if TYPE_CHECKING:
     from databricks.sdk.core import Config
@@ -101,7 +101,7 @@ class SdkCredentials:
         """
         if self._kept.config is None:
             _import_sdk()
-            from airflow.providers.databricks_air.api.http.sign_in import open_config
+            from airflow.providers.databricks_air.api.sign_in.sdk import open_config
 
             self._kept.config = open_config(self.fields, self.origin)
         return self._kept.config
@@ -216,7 +216,7 @@ class SdkCredentials:
 
     def _authenticate(self) -> Mapping[str, str]:
         config = self.config
-        from airflow.providers.databricks_air.api.http.sign_in import authenticate
+        from airflow.providers.databricks_air.api.sign_in.sdk import authenticate
 
         # Older SDKs know no such field.
         workspace_id = self.workspace_id or getattr(config, "workspace_id", None) or ""

@@ -22,11 +22,11 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow.providers.databricks_air.api.fleet.tally import Measure
+from airflow.providers.databricks_air.api.fleet.watcher import Watcher
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.api.http.errors import ServiceError
-from airflow.providers.databricks_air.api.watch.tally import Measure
-from airflow.providers.databricks_air.api.watch.watcher import Watcher
 
 __all__ = ["SharedWatcher"]
 

@@ -25,11 +25,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow.providers.databricks_air.api.fleet.shared import SharedWatcher
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.watch.events import Said
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
-from airflow.providers.databricks_air.api.watch.shared import SharedWatcher
-from tests.unit.api.watch.conftest import Fleet
+from tests.unit.api.fleet.conftest import Fleet
 
 INDEX = "/api/2.0/ai-training/workflows"
 LISTING = "/api/2.2/jobs/runs/list"

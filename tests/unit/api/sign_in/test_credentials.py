@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.errors import AuthError, ServiceError, UnknownHostError
 from airflow.providers.databricks_air.api.http.retry import RetryRule
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from databricks_air_local import LocalAirRuntime
 
 # On a busy machine that alone takes longer than a question may.

@@ -25,17 +25,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from heapq import heappop, heappush, nsmallest
 from typing import TypeVar
 
+from airflow.providers.databricks_air.api.fleet.gate import Gate
+from airflow.providers.databricks_air.api.fleet.listing import Active, ActiveRuns
+from airflow.providers.databricks_air.api.fleet.registration import CONFIRM, SOONEST, Registration
+from airflow.providers.databricks_air.api.fleet.renewal import Renewal, start_apart
+from airflow.providers.databricks_air.api.fleet.tally import Measure, Tally
 from airflow.providers.databricks_air.api.http.call import Call
 from airflow.providers.databricks_air.api.http.client import AsyncClient
 from airflow.providers.databricks_air.api.http.errors import ApiError, AuthError
 from airflow.providers.databricks_air.api.watch.events import Event
-from airflow.providers.databricks_air.api.watch.gate import Gate
 from airflow.providers.databricks_air.api.watch.limits import WatchPlan
-from airflow.providers.databricks_air.api.watch.listing import Active, ActiveRuns
-from airflow.providers.databricks_air.api.watch.registration import CONFIRM, SOONEST, Registration
-from airflow.providers.databricks_air.api.watch.renewal import Renewal, start_apart
 from airflow.providers.databricks_air.api.watch.steps import LineSource, Look, Watch, look_at, send, throw
-from airflow.providers.databricks_air.api.watch.tally import Measure, Tally
 
 __all__ = ["Watcher"]
 
