@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
-from airflow.providers.databricks_air.api.http.sdk_credentials import SdkCredentials
+from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.api.http.client import AsyncClient
