@@ -37,7 +37,7 @@ HEAD = """\
 Fields of the run configuration
 ===============================
 
-``airflow databricks-air explain FIELD`` and ``python -m airflow.providers.databricks_air explain FIELD`` print
+``airflow-databricks-air explain FIELD`` prints
 the same text.
 
 """

@@ -47,7 +47,7 @@ NEXT = f"""
   3. cp -r {os.path.relpath(EXAMPLES)}/. "$AIRFLOW_HOME/dags/" && airflow dags test {DAG_ID}
 
 {BOLD}Your own YAML on this machine{PLAIN}
-  {os.path.relpath(sys.executable)} -m airflow.providers.databricks_air local
+  {os.path.relpath(sys.executable)} -m databricks_air_local
 """
 
 
@@ -246,8 +246,7 @@ def demo(folder: Path) -> int:
         ).rstrip()
     )
     say("\nLocal AI Runtime", BOLD)
-    program = "airflow.providers.databricks_air"
-    with started("-m", program, "local", "--state-dir", folder / "local", env=env) as server:
+    with started("-m", "databricks_air_local", "--state-dir", folder / "local", env=env) as server:
         env[CONNECTION] = connection_of(server)
         threading.Thread(target=keep, args=(server, folder / "local.log"), daemon=True).start()
         say(f"\n{BOLD}airflow dags test {DAG_ID}{PLAIN}  (Airflow needs some seconds to start)")

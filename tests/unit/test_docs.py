@@ -17,9 +17,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
@@ -27,58 +25,44 @@ from airflow.providers.common.compat.sdk import Connection
 
 from airflow.providers.databricks_air.hooks.air import credentials_from
 from airflow.providers.databricks_air.run import load_run_config
+from scripts.shown_files import refreshed
+from tests.pages import PAGES, ROOT, Block, blocks, name
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "src/airflow_provider_databricks_air/example_dags"
-BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n(?: +:\w.*\n)*\n((?:\1 {2,}.*\n|\n)+)", re.MULTILINE)
 CONNECTION = re.compile(r"AIRFLOW_CONN_\w+='(\{.*?\})'", re.DOTALL)
 TARGET = re.compile(r"\bmake ([a-z-]+)")
 
 
-class Block(NamedTuple):
-    """A code block of a page."""
-
-    page: str
-    language: str
-    text: str
-
-
-def _blocks(*languages: str) -> list[Block]:
-    pages = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
-    return [
-        Block(str(page.relative_to(ROOT)), language, textwrap.dedent(text).strip() + "\n")
-        for page in pages
-        for _, language, text in BLOCK.findall(page.read_text(encoding="utf-8") + "\n")
-        if language in languages
-    ]
-
-
-def _name(block: object) -> str:
-    return f"{block.page}-{block.language}" if isinstance(block, Block) else ""
-
-
 def test_blocks_are_found() -> None:
     """The pages have examples of each kind, so that the tests below test something."""
-    assert {block.language for block in _blocks("python", "yaml", "bash")} == {"python", "yaml", "bash"}
+    assert {block.language for block in blocks("python", "yaml", "bash")} == {"python", "yaml", "bash"}
 
 
-@pytest.mark.parametrize("block", _blocks("python"), ids=_name)
+@pytest.mark.parametrize("block", blocks("python"), ids=name)
 def test_python_example_runs(block: Block) -> None:
-    """Every Python example with its imports can be executed as it stands; a fragment is valid Python."""
+    """Every Python example with its imports can be executed as it stands; a fragment is valid Python.
+
+    Whole Dags are run in ``tests/story/test_pages.py``.
+    """
     code = compile(block.text, block.page, "exec")
-    if re.search(r"^(from|import) ", block.text, re.MULTILINE):
+    if (
+        block.is_run
+        and "with DAG(" not in block.text
+        and re.search(r"^from (airflow|databricks_air_local)\b", block.text, re.MULTILINE)
+    ):
         exec(code, {"__name__": "example"})
 
 
-@pytest.mark.parametrize("block", _blocks("yaml"), ids=_name)
+@pytest.mark.parametrize("block", blocks("yaml"), ids=name)
 def test_yaml_example_is_valid(block: Block) -> None:
     """Every whole YAML example is a valid run configuration, every fragment is YAML."""
     document = yaml.safe_load(block.text)
     if "experiment_name" in document:
-        load_run_config(block.text, base_dir=EXAMPLES)
+        shown = ROOT / block.mark.removeprefix("from: ") if block.mark.startswith("from: ") else EXAMPLES
+        load_run_config(block.text, base_dir=shown if shown.is_dir() else shown.parent)
 
 
-@pytest.mark.parametrize("block", _blocks("bash"), ids=_name)
+@pytest.mark.parametrize("block", blocks("bash"), ids=name)
 def test_shell_example_is_sound(block: Block) -> None:
     """Every shell example is valid bash, its connections can be read and its make targets exist."""
     checked = subprocess.run(
@@ -95,6 +79,13 @@ def test_shell_example_is_sound(block: Block) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in TARGET.findall(block.text):
         assert re.search(rf"^[a-z -]*\b{target}\b[a-z -]*:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_shown_file_is_current(page: Path) -> None:
+    """A page that shows a file shows all of it as it is: ``python -m scripts.shown_files`` writes it again."""
+    text = page.read_text(encoding="utf-8")
+    assert refreshed(text) == text
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
