@@ -25,6 +25,7 @@ import psutil
 import pytest
 import requests
 
+from airflow.providers.databricks_air.lifecycle.launch import find_or_submit
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 
@@ -237,6 +238,7 @@ def test_a_wrong_token_is_one_clear_message(
         "AIRFLOW_CONN_DATABRICKS_AIR_DEFAULT",
         f'{{"conn_type": "databricks_air", "host": "{air.url}", "password": "wrong-token"}}',
     )
+    monkeypatch.setattr(find_or_submit, "FRESH_PATIENCE", 1.0)
     outcome = run_dag(TASK % deferrable, train=TRAIN + "command: echo")
     assert outcome.states == {"train": "failed"}
     assert "The workspace refuses the connection's credentials" in outcome.text

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -179,11 +179,10 @@ class AirflowClient:
 
     def _clear_as_page(self, key: TaskKey) -> None:
         """Press the button of Airflow 2's page: its REST API answers 200 and leaves a running task as it is."""
-        dag_run = self._call("GET", f"/dags/{key.dag_id}/dagRuns/{key.run_id}")
         form = {
             "dag_id": key.dag_id,
             "task_id": key.task_id,
-            "execution_date": dag_run["logical_date"],
+            "execution_date": self.logical_date(key.dag_id, key.run_id),
             "confirmed": "true",
         }
         headers, cookies = self._log_in()
@@ -212,6 +211,27 @@ class AirflowClient:
         base = TaskKey(key.dag_id, key.run_id, key.task_id).path
         path = f"{base}/xcomEntries/{name}?stringify=false{suffix}"
         return self._call("GET", path)["value"] if self._exists(path) else None
+
+    def add_connection(self, conn_id: str, fields: Mapping[str, Any]) -> None:
+        """Store a connection in Airflow's database.
+
+        :param fields: as Airflow's API names them.
+        """
+        self._call("POST", "/connections", {"connection_id": conn_id, **fields})
+
+    def read(self, path: str) -> str:
+        """Return a page, or an answer of the API, as text.
+
+        :param path: below the address of the server.
+        """
+        headers, cookies = self._log_in()
+        answer = requests.get(self._url + path, headers=headers, cookies=cookies, timeout=60)
+        answer.raise_for_status()
+        return answer.text
+
+    def logical_date(self, dag_id: str, run_id: str) -> str:
+        """Return what Airflow 2's pages call a Dag run by."""
+        return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["logical_date"])
 
     def _exists(self, path: str) -> bool:
         try:

@@ -166,6 +166,10 @@ class AirflowCluster:
         """Run an SQL statement on Airflow's database and return how many rows it changed."""
         return self._database.execute(statement)
 
+    def dump_database(self) -> dict[str, str]:
+        """Return the rows of every table of Airflow's database as text, by the table's name."""
+        return self._database.dump()
+
     def add_dag(self, name: str, source: str) -> None:
         """Write ``NAME.py`` into the Dag folder; :meth:`AirflowClient.wait_dag` waits until it is parsed."""
         target = self.home / "dags" / f"{name}.py"

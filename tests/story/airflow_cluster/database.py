@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -65,6 +66,18 @@ class Database:
         with psycopg2.connect(self._running.get_uri()) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return int(cursor.rowcount)
+
+    def dump(self) -> dict[str, str]:
+        """Return the rows of every table as text, by the table's name."""
+        with psycopg2.connect(self._running.get_uri()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+            names = [str(name) for (name,) in cursor.fetchall()]
+            found = {}
+            for name in names:
+                text = io.StringIO()
+                cursor.copy_expert(f'COPY "{name}" TO STDOUT', text)
+                found[name] = text.getvalue()
+            return found
 
     def restart(self) -> None:
         """Break all connections, as a fail-over does, and accept new ones again."""

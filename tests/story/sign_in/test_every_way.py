@@ -185,7 +185,7 @@ def test_a_refusal_in_the_middle_is_an_outcome(hourly: Ways, mode: str) -> None:
         assert everyone.ask() == WELL
         hourly.world.break_down("refuse")
         hourly.world.end_tokens()
-        found = everyone.ask(budget=30.0)
+        found = everyone.ask(budget=8.0)
     assert found["pat"] == USER
     said = {way: found[way] for way in OAUTH if way not in SILENT}
     assert {way: error for way, error in said.items() if not isinstance(error, AuthError)} == {}

@@ -23,7 +23,6 @@ from typing import Any
 import pytest
 from airflow.models.connection import Connection
 
-from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.sign_in.credentials import SdkCredentials
 from airflow.providers.databricks_air.exceptions import AirConfigError
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
@@ -106,24 +105,90 @@ def test_each_way_to_sign_in(fields: dict[str, Any], expected: dict[str, Any] | 
     assert dict(credentials.fields) == {**expected, **host}
 
 
-FOREIGN = [
-    ({"password": "dapi1"}, "pat"),
-    ({"login": "token", "password": "dapi1"}, "pat"),
-    ({"extra": {"token": "dapi1", "http_path": "/sql"}}, "pat"),
-    ({"login": "app", "password": "s", "extra": {"service_principal_oauth": True}}, "oauth-m2m"),
-    ({"login": "app", "password": "s", "extra": {"azure_tenant_id": "t"}}, "azure-client-secret"),
-    ({"extra": {"use_azure_managed_identity": "true"}}, "azure-msi"),
-    ({"login": "federated_k8s", "extra": {"client_id": "app"}}, "file-oidc"),
-    ({"extra": {"federated_k8s": True, "client_id": "app"}}, "file-oidc"),
+FOREIGN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"password": "dapi1"}, {"password": "dapi1"}),
+    ({"login": "token", "password": "dapi1"}, {"password": "dapi1"}),
+    ({"extra": {"token": "dapi1", "http_path": "/sql"}}, {"password": "dapi1"}),
+    ({"host": "", "password": "dapi1", "extra": {"host": HOST}}, {"password": "dapi1"}),
+    ({"password": "dapi1", "extra": {"azure_tenant_id": "t"}}, {"password": "dapi1"}),
+    (
+        {"login": "app", "password": "s", "extra": {"service_principal_oauth": True}},
+        {"login": "app", "password": "s"},
+    ),
+    (
+        {"login": "app", "password": "s", "extra": {"azure_tenant_id": "t", "azure_resource_id": "/r"}},
+        {
+            "login": "app",
+            "password": "s",
+            "extra": {"azure_tenant_id": "t", "azure_workspace_resource_id": "/r"},
+        },
+    ),
+    (
+        {
+            "login": "app",
+            "password": "s",
+            "extra": {"azure_tenant_id": "t", "azure_ad_endpoint": "https://login.microsoftonline.us"},
+        },
+        {
+            "login": "app",
+            "password": "s",
+            "extra": {"azure_tenant_id": "t", "azure_environment": "USGOVERNMENT"},
+        },
+    ),
+    ({"extra": {"use_azure_managed_identity": "true"}}, {"extra": {"auth_type": "azure-msi"}}),
+    (
+        {
+            "extra": {
+                "use_azure_managed_identity": True,
+                "azure_managed_identity_client_id": "id",
+                "azure_resource_id": "/r",
+            }
+        },
+        {"login": "id", "extra": {"auth_type": "azure-msi", "azure_workspace_resource_id": "/r"}},
+    ),
+    (
+        {"login": "federated_k8s", "extra": {"client_id": "app"}},
+        {"login": "app", "extra": {"auth_type": "kubernetes"}},
+    ),
+    (
+        {
+            "extra": {
+                "federated_k8s": True,
+                "client_id": "app",
+                "audience": "us",
+                "k8s_projected_volume_token_path": "/t",
+            }
+        },
+        {
+            "login": "app",
+            "extra": {"auth_type": "kubernetes", "oidc_token_filepath": "/t", "token_audience": "us"},
+        },
+    ),
 ]
 
 
-@pytest.mark.parametrize(("fields", "way"), FOREIGN, ids=[json.dumps(f) for f, _ in FOREIGN])
-def test_a_connection_of_the_databricks_provider(fields: dict[str, Any], way: str) -> None:
-    """A connection of the type databricks means what it means there."""
-    credentials = read("databricks", **fields)
-    found = "pat" if isinstance(credentials, TokenCredentials) else credentials.fields["auth_type"]
-    assert found == way
+@pytest.mark.parametrize(("theirs", "ours"), FOREIGN, ids=[json.dumps(f) for f, _ in FOREIGN])
+def test_a_connection_of_the_databricks_provider(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """A connection of the type databricks means what it means there: the same as one of ours with our fields."""
+    assert read("databricks", **theirs) == read(**ours)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"login": "me", "password": "x"}, "a user's password, which Databricks has ended"),
+        ({"extra": {"use_default_azure_credential": True}}, "azure-msi, azure-cli or azure-client-secret"),
+        ({"login": "federated_aws"}, "federated_aws is not supported"),
+        ({"extra": {"federated_token_provider": "mine.token"}}, "env-oidc or file-oidc"),
+        ({"password": "x", "extra": {"proxies": {"https": "http://p"}}}, "set HTTPS_PROXY"),
+    ],
+    ids=str,
+)
+def test_what_only_the_databricks_provider_does(fields: dict[str, Any], message: str) -> None:
+    """It is refused by its name, with what to do instead."""
+    with pytest.raises(AirConfigError) as caught:
+        read("databricks", **fields)
+    assert message in str(caught.value)
 
 
 REFUSED = [
@@ -131,6 +196,8 @@ REFUSED = [
     ({"login": "app"}, "password is empty"),
     ({"host": "", "password": "x"}, "host is empty"),
     ({"host": "http://example.com", "password": "x"}, "allow_insecure_http"),
+    ({"host": "http://me:s3cret@example.com", "password": "x"}, "'http://example.com' would send"),
+    ({"host": "https://me:s3cret@", "password": "x"}, "is not a workspace URL"),
     ({"password": "x", "extra": {"auth_type": "oath"}}, "'oath' is none of"),
     ({"password": "x", "extra": {"auth_type": "pat", "azure_tenant_id": "t"}}, "'azure_tenant_id'"),
     (
@@ -151,6 +218,7 @@ def test_a_mistake_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(AirConfigError, match="Connection 'training'") as caught:
         read(**fields)
     assert message in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_http_is_for_this_machine() -> None:

@@ -37,6 +37,7 @@ pytest.importorskip("databricks.sdk.core")
 
 TOKEN = "/oidc/v1/token"
 ME = "/api/2.0/preview/scim/v2/Me"
+RULE = RetryRule(first=0.2)
 
 
 @pytest.fixture
@@ -58,9 +59,16 @@ def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def ask(mode: str, credentials: Any, times: int = 1, pause: float = 0.0, budget: float = 20.0) -> list[str]:
+def ask(
+    mode: str,
+    credentials: Any,
+    times: int = 1,
+    pause: float = 0.0,
+    budget: float = 20.0,
+    rule: RetryRule = RULE,
+) -> list[str]:
     """Ask who we are, so many times."""
-    call, rule = calls.me().within(budget), RetryRule(first=0.2)
+    call = calls.me().within(budget)
     if mode == "worker":
         client = SyncClient(credentials, rule=rule)
         names = []
@@ -166,9 +174,11 @@ def test_a_refusal_is_an_outcome(air: LocalAirRuntime, mode: str) -> None:
     assert "a-wrong-secret" not in repr(caught.value)
 
 
+@pytest.mark.parametrize("patience", [1.0, pytest.param(RULE.patience_for_names, marks=pytest.mark.long)])
 @pytest.mark.parametrize("way", ["token", "sdk"])
-def test_an_unknown_host_is_said_in_time(mode: str, way: str) -> None:
-    """A name that nobody knows fails in under 30 s, and says which field of which connection to check."""
+def test_an_unknown_host_is_said_in_time(mode: str, way: str, patience: float) -> None:
+    """A name that nobody knows is given up after 15 s, and the error says which field of which connection to check."""
+    assert RULE.patience_for_names <= 15
     from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 
     host, origin = "https://no-such-workspace.invalid", "connection 'training'"
@@ -180,8 +190,9 @@ def test_an_unknown_host_is_said_in_time(mode: str, way: str) -> None:
     )
     started = time.monotonic()
     with pytest.raises(UnknownHostError) as caught:
-        ask(mode, credentials, budget=300)
-    assert time.monotonic() - started < 30
+        ask(mode, credentials, budget=300, rule=RetryRule(first=0.2, patience_for_names=patience))
+    # What comes on top is a busy machine; without the patience it would be five minutes.
+    assert time.monotonic() - started < patience + 30
     assert f"nobody knows {host}. Check the host (workspace URL) of connection 'training'" in str(
         caught.value
     )

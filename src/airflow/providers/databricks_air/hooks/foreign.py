@@ -25,50 +25,71 @@ _NAMES = {
     "token": "token",
     "client_id": "client_id",
     "azure_tenant_id": "azure_tenant_id",
+    "azure_managed_identity_client_id": "azure_client_id",
     "azure_resource_id": "azure_workspace_resource_id",
     "k8s_projected_volume_token_path": "oidc_token_filepath",
     "audience": "token_audience",
     "workspace_id": "workspace_id",
 }
 _CLOUDS = {"microsoftonline.us": "USGOVERNMENT", ".cn": "CHINA"}
+# Ways of that provider that there are none for here, and what to do instead.
+_ELSEWHERE = {
+    "use_default_azure_credential": "azure-msi, azure-cli or azure-client-secret",
+    "federated_token_provider": "env-oidc or file-oidc, where your code leaves its token",
+    "federated_aws": "env-oidc or file-oidc, where a process of yours leaves AWS's token",
+}
 
 
 def translated(extra: Mapping[str, Any], login: str, password: str) -> tuple[dict[str, Any], str]:
     """Return the fields and the login as a ``databricks_air`` connection would have them.
 
-    Fields that are about something else (SQL, HTTP headers) are left out.
+    Fields that are about something else (SQL, HTTP headers) are left out; where two ways are named, the one that
+    provider takes is taken.
 
     :param extra: of the connection.
     :param login: of the connection.
     :param password: of the connection.
     :raises ValueError: when it signs in in a way that there is none for here.
     """
-    fields = {ours: extra[theirs] for theirs, ours in _NAMES.items() if theirs in extra}
-    says = {name for name, value in extra.items() if str(value).strip().lower() in {"true", "1"}}
-    if "token" in fields:
-        fields = {name: value for name, value in fields.items() if name in {"token", "host", "workspace_id"}}
-        return fields, ""
-    if "use_default_azure_credential" in says:
+    if extra.get("proxies"):
         raise ValueError(
-            "use_default_azure_credential is not supported. Make a connection of the type databricks_air with "
-            "auth_type azure-msi, azure-cli or azure-client-secret"
+            "extra field 'proxies' is not supported. Remove it, and set HTTPS_PROXY for workers and triggerers"
         )
-    if "federated_k8s" in says or login == "federated_k8s":
-        return _only(fields, "kubernetes", "client_id", "oidc_token_filepath", "token_audience"), ""
+    fields = {ours: extra[theirs] for theirs, ours in _NAMES.items() if theirs in extra}
+    if "token" in fields:
+        return _only(fields, "pat", "token"), ""
+    if password and (not login or login == "token"):
+        return _only(fields, "pat"), ""
+    says = {name for name, value in extra.items() if _is_said(value)} | {login}
     if "use_azure_managed_identity" in says:
-        return _only(fields, "azure-msi", "azure_workspace_resource_id"), ""
+        return _only(fields, "azure-msi", "azure_client_id", "azure_workspace_resource_id"), ""
     if "azure_tenant_id" in fields:
         cloud = _cloud(str(extra.get("azure_ad_endpoint") or ""))
         names = ("azure_tenant_id", "azure_workspace_resource_id")
         return _only(fields, "azure-client-secret", *names) | cloud, login
+    return _without_azure(fields, says, login)
+
+
+def _without_azure(fields: dict[str, Any], says: set[str], login: str) -> tuple[dict[str, Any], str]:
+    if name := next((name for name in _ELSEWHERE if name in says), ""):
+        raise ValueError(
+            f"{name} is not supported. Make a connection of the type databricks_air with auth_type {_ELSEWHERE[name]}"
+        )
     if "service_principal_oauth" in says:
         return _only(fields, "oauth-m2m"), login
-    if login and login != "token":
+    if "federated_k8s" in says:
+        return _only(fields, "kubernetes", "client_id", "oidc_token_filepath", "token_audience"), ""
+    if login:
         raise ValueError(
             "login and password alone mean a user's password, which Databricks has ended. Set "
             "service_principal_oauth in extra, or leave the login empty for a personal access token"
         )
     return _only(fields, "pat"), ""
+
+
+def _is_said(value: object) -> bool:
+    """Return whether a switch is on; the one that names a function is on by its name."""
+    return str(value).strip().lower() not in {"", "false", "0", "none", "no", "off"}
 
 
 def _only(fields: Mapping[str, Any], auth_type: str, *names: str) -> dict[str, Any]:

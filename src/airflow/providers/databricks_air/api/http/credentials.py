@@ -38,13 +38,15 @@ def normalise_host(host: str, *, insecure: bool = False) -> str:
     :raises ValueError: when there is no host name in it, or the way to it is not encrypted.
     """
     parts = urlsplit(host.strip() if "://" in host else f"https://{host.strip()}")
+    # A name and a password in it have no part in who we are, and are no business of a log.
+    found = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError(f"{host!r} is not a workspace URL such as https://adb-123.azuredatabricks.net")
+        raise ValueError(f"{found!r} is not a workspace URL such as https://adb-123.azuredatabricks.net")
     if parts.scheme == "http" and not insecure and not parts.hostname.startswith(_LOOPBACK):
         raise ValueError(
-            f"{host!r} would send the credentials unencrypted. Write https://, or set allow_insecure_http"
+            f"{found!r} would send the credentials unencrypted. Write https://, or set allow_insecure_http"
         )
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return found
 
 
 class Credentials(Protocol):

@@ -25,9 +25,6 @@ from airflow.providers.databricks_air.api.http.errors import ApiError, ServiceEr
 
 __all__ = ["RetryRule"]
 
-# Seconds: a mistyped name stays unknown, a name server that restarts is back by then.
-_PATIENCE_FOR_NAMES = 15.0
-
 
 @dataclass(frozen=True)
 class RetryRule:
@@ -36,12 +33,15 @@ class RetryRule:
     :param first: seconds before the first repetition; doubled each time.
     :param longest: seconds that a wait grows to.
     :param patience: seconds in which any call may be repeated, whatever its own budget.
+    :param patience_for_names: the same while nobody knows the name of the host: one that is mistyped stays unknown,
+        a name server that restarts is back by then.
     :param jitter: draws the share of the wait that is used, between 0.5 and 1.
     """
 
     first: float = 0.5
     longest: float = 20.0
     patience: float = math.inf
+    patience_for_names: float = 15.0
     jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
 
     def delay(self, call: Call[Any], error: ApiError, tries: int, elapsed: float) -> float | None:
@@ -57,5 +57,5 @@ class RetryRule:
         wait = min(self.longest, self.first * 2 ** (tries - 1)) * self.jitter()
         if error.retry_after is not None:
             wait = max(error.retry_after, wait)
-        patience = _PATIENCE_FOR_NAMES if isinstance(error, UnknownHostError) else math.inf
+        patience = self.patience_for_names if isinstance(error, UnknownHostError) else math.inf
         return wait if elapsed + wait <= min(call.budget, self.patience, patience) else None

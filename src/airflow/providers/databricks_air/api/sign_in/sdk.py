@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,8 +75,7 @@ def open_config(fields: Mapping[str, Any], origin: str) -> Config:
     :raises AuthError: when they are refused, or incomplete.
     :raises ServiceError: when a host does not answer.
     """
-    # The class finds its fields in itself, once: a subclass has none.
-    Config.attributes()
+    _refuse_unknown(fields, origin)
     kind = _Given if fields.get("auth_type") or fields.get("profile") else Config
     strategy = ManagedIdentity() if fields.get("auth_type") == "azure-msi" else None
     try:
@@ -84,6 +84,8 @@ def open_config(fields: Mapping[str, Any], origin: str) -> Config:
             credentials_strategy=strategy,
             http_timeout_seconds=_PATIENCE,
             retry_timeout_seconds=_PATIENCE,
+            # Neither a profile nor a variable turns it off.
+            skip_verify=False,
             **_cloud(fields),
             **fields,
         )
@@ -91,6 +93,21 @@ def open_config(fields: Mapping[str, Any], origin: str) -> Config:
         is_wrong = isinstance(error, ValueError) and not _is_hidden(fields.get("auth_type", ""))
         for_good = is_wrong or isinstance(error, DefaultCredentialsError)
         raise _meaning(error, origin, for_good=for_good) from None
+
+
+def _refuse_unknown(fields: Mapping[str, Any], origin: str) -> None:
+    """Refuse what the installed SDK does not know: it would drop that in silence.
+
+    :raises AuthError: naming the fields.
+    """
+    # The class finds its fields in itself, once: a subclass has none.
+    known = {attribute.name for attribute in Config.attributes()}
+    if unknown := ", ".join(sorted(set(fields) - known)):
+        whose = f" of {origin}" if origin else ""
+        raise AuthError(
+            f"databricks-sdk {version('databricks-sdk')} does not know {unknown}{whose}. Install a newer one, or "
+            "remove the field"
+        )
 
 
 def _is_hidden(auth_type: str) -> bool:

@@ -25,9 +25,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, is_gone
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY, read_owner
-from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom
+from airflow.providers.databricks_air.version_compat import read_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.arguments import OnClear
@@ -93,7 +94,10 @@ class HandOver:
             if seen is not None and seen.state == "deferred":
                 return Verdict(None, "no trigger has it yet")
             owner = read_owner(self.ti, OWNER_KEY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+        except Exception as error:  # noqa: BLE001 - Airflow has many errors, and one that matters
+            if is_gone(error) and self.on_clear != "adopt":
+                # Airflow 3.4 answers a former attempt nothing else.
+                return Verdict(True, "the task instance was cleared")
             return Verdict(None, f"Airflow does not answer: {error}")
         return judge_trigger(
             seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear

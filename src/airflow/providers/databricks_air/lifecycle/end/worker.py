@@ -34,6 +34,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
+from airflow.providers.databricks_air.lifecycle.attempts import GONE, Seen
 from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_with_limit, in_thread
 from airflow.providers.databricks_air.lifecycle.end.inquiry import Inquiry
@@ -42,10 +43,8 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy, Ve
 from airflow.providers.databricks_air.lifecycle.owner.record import Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.version_compat import (
     AIRFLOW_V_3_0_PLUS,
-    GONE,
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
-    Seen,
     is_in_process,
     state_store,
 )
