@@ -104,7 +104,7 @@ class Chaos:
     def run(self, plan: Iterable[Planned], seconds: float = math.inf) -> Iterator[dict[str, Any]]:
         """Make all trials and give one record for each, as they end.
 
-        Every cell has its first trials before any has its last ones.
+        Every cell has its first trial before any has a second one, and its second before any has its last.
 
         :param seconds: after which no trial is begun any more; what hurts all of Airflow gets the first half.
         """
@@ -115,7 +115,7 @@ class Chaos:
             if time.monotonic() < began + seconds / 2:
                 yield from self._shared(crowd)
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
-        solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
+        solo.sort(key=lambda job: (job[1] > 0, (job[1] + 1) / len(job[0].numbers)))
         pool = ThreadPoolExecutor(len(self.slots))
         try:
             yield from filter(None, pool.map(lambda job: self._solo(job, end), solo))
