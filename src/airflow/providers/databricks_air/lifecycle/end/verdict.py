@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEARED_WHILE_RUNNING",
+    "ON_ITS_WAY",
     "USER_STATES",
     "RunPolicy",
     "Verdict",

@@ -173,7 +173,9 @@ class Worker:
         self.settle()
         if is_in_process():
             return
-        wait = HandOver(self._airflow.ti, self.run_id or 0, self._policy.on_clear, self._airflow.ask)
+        wait = HandOver(
+            self._airflow.ti, self.run_id or 0, self._policy.on_clear, self._airflow.ask, self._memory.lasts
+        )
         verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
         log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:
