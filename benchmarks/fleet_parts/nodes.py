@@ -33,6 +33,7 @@ __all__ = ["many_nodes"]
 NODES = 64
 PAGE = 1000
 LINES = 192_000
+TRIES = 3
 RATE = 100
 """Lines a second, of all nodes together."""
 START = 1_790_000_000
@@ -128,12 +129,17 @@ def many_nodes() -> list[Row]:
     sink.steps.clear()
     # Once before, so that the service has its pages.
     asyncio.run(_show(service, Sink()))
-    started = time.process_time()
-    asyncio.run(_show(service, sink))
-    cpu = (time.process_time() - started - keeping) / LINES
+    costs, holds = [], []
+    # Others on the machine make a number larger, never smaller.
+    for _ in range(TRIES):
+        sink.steps.clear()
+        started = time.process_time()
+        asyncio.run(_show(service, sink))
+        costs.append((time.process_time() - started - keeping) / LINES)
+        holds.append(asyncio.run(_show(service, Sink(), is_timed=True)))
+    cpu, held = min(costs), min(holds)
     order = sum(before > after for before, after in zip(sink.steps, sink.steps[1:], strict=False))
     lost = LINES - len(set(sink.steps))
-    held = asyncio.run(_show(service, Sink(), is_timed=True))
     gc.unfreeze()
     what = f"the log of one run with {NODES} nodes, all shown"
     return [

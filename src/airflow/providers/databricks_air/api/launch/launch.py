@@ -13,7 +13,7 @@
 """From a run configuration to the id of a run.
 
 The way has four steps, each as long as its slowest request: who am I; what does the server say and what is
-there already; send what is missing; submit.
+there already; send what is missing; submit. Where this machine has launched before, the first two are one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from airflow.providers.databricks_air.api.http import calls
 from airflow.providers.databricks_air.api.http.errors import NotFoundError, RequestError
 from airflow.providers.databricks_air.api.http.together import in_thread, together
 from airflow.providers.databricks_air.api.launch import storage
+from airflow.providers.databricks_air.api.launch.home import HOME_VARIABLE, find_home, from_home
 from airflow.providers.databricks_air.api.launch.images import require_image
 from airflow.providers.databricks_air.api.launch.permissions import grant
 from airflow.providers.databricks_air.api.launch.policies import usage_policy_id
@@ -53,12 +54,11 @@ if TYPE_CHECKING:
 __all__ = ["Launch", "ask", "check_online", "launch", "prepare", "send_files", "submit"]
 
 MAX_TOKEN_LENGTH = 64
-_HOME_VARIABLE = "DATABRICKS_INTERNAL_USER_WORKSPACE_DIR"
 
 #: What to change where a directory cannot be made, by the setting that it comes from.
 _REMEDIES = {
     "mlflow_experiment_directory": "Write a directory below your own home or below /Workspace/Shared",
-    "workspace home": f"Set {_HOME_VARIABLE} to a directory that the connection's user may write to",
+    "workspace home": f"Set {HOME_VARIABLE} to a directory that the connection's user may write to",
 }
 
 
@@ -170,8 +170,13 @@ async def _uploaded(
     owner: Mapping[str, Any] | None,
     progress: Progress,
 ) -> Launch:
-    planned = await prepare(client, config, token=token, base_dir=base_dir)
-    ready = await ask(client, planned, _checks_and_directories(client, planned))
+    _check_token(token)
+
+    async def checked(home: str) -> Launch:
+        planned = await prepare(client, config, token=token, base_dir=base_dir, home=home)
+        return await ask(client, planned, _checks_and_directories(client, planned))
+
+    ready = await from_home(client, checked)
     note = owner_file({**owner, **_code(ready.files.snapshot)}) if owner else None
     await upload(client, replace(ready.files, note=note), progress)
     return ready
@@ -203,7 +208,7 @@ def check_online(
 
 
 async def prepare(
-    client: AsyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None
+    client: AsyncClient, config: RunConfig, *, token: str, base_dir: Path | None = None, home: str = ""
 ) -> Launch:
     """Return what a launch would write and where, without asking for more than the user's name.
 
@@ -211,15 +216,14 @@ async def prepare(
     :param config: the checked run configuration.
     :param token: the idempotency token.
     :param base_dir: see :func:`launch`.
+    :param home: the user's directory in the workspace; found out where it is empty.
     :raises ConfigError: when the token or the configuration is too long.
     :raises SnapshotError: when the code cannot be packed.
     """
-    if not token.strip() or len(token) > MAX_TOKEN_LENGTH:
-        what = f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
-        raise ConfigError([FieldError("idempotency_token", what)])
+    _check_token(token)
     artifacts = build_artifacts(config)
     home, snapshot = await together(
-        [partial(_home, client), partial(_snapshot, config, base_dir or config.base_dir)]
+        [partial(_home, client, home), partial(_snapshot, config, base_dir or config.base_dir)]
     )
     files = Upload(
         launch_directory(home, config, token, artifacts),
@@ -253,9 +257,14 @@ async def ask(
     return replace(planned, files=replace(files, present=found), usage_policy_id=policy)
 
 
-async def _home(client: AsyncClient) -> str:
-    home = os.environ.get(_HOME_VARIABLE) or client.credentials.home
-    return (home or (await client.perform(calls.me())).home).rstrip("/")
+def _check_token(token: str) -> None:
+    if not token.strip() or len(token) > MAX_TOKEN_LENGTH:
+        what = f"{token!r} has {len(token)} characters, not 1 to {MAX_TOKEN_LENGTH}"
+        raise ConfigError([FieldError("idempotency_token", what)])
+
+
+async def _home(client: AsyncClient, known: str) -> str:
+    return known or await find_home(client)
 
 
 async def _snapshot(config: RunConfig, base_dir: Path) -> Snapshot | None:

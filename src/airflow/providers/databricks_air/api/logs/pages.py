@@ -72,10 +72,11 @@ class PageSource:
             while len(lines) < most:
                 if not self._waiting:
                     yield from self._next_page(ended)
-                taken, self._waiting = self._waiting[:most], self._waiting[most:]
-                lines += self.log.take(taken)
+                taken = self._waiting[: -most - 1 : -1]
+                del self._waiting[-most:]
                 if taken:
                     self._reached = taken[-1][0] // SECOND
+                    lines += self.log.take(taken)
                 if not self._token and not self._waiting:
                     self.log.rest(self._now())
                     return lines
@@ -94,7 +95,8 @@ class PageSource:
         page: LogPage = yield self._page(self._since, self._token)
         # A token that comes again would come for ever.
         self._token = page.next_token if page.next_token != self._token else ""
-        self._waiting = sorted(page.records, key=itemgetter(0))
+        # The oldest last, where taking away costs least.
+        self._waiting = sorted(page.records, key=itemgetter(0))[::-1]
 
     def _recall(self) -> Generator[Call[Any], Any, list[LogLine]]:
         token, more = "", True

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Literal
 
 from airflow.providers.databricks_air.api.http.call import Call
@@ -38,10 +38,10 @@ LATEST = 60.0
 QUIET_SHARE = 0.1
 MOST_QUIET = 4.0
 VERSION = 1
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 1500
 """So many lines of all nodes together hold up the event loop for some milliseconds."""
 FEWEST_AT_ONCE = 10
-_AGE = attrgetter("attempt", "time_ns")
+_TIME, _ATTEMPT = itemgetter(LogLine._fields.index("time_ns")), itemgetter(LogLine._fields.index("attempt"))
 
 LogCursor = dict[str, Any]
 """A position in the log of a run: JSON values, a few kilobytes."""
@@ -96,6 +96,8 @@ class LogStream:
         self._drained = False
         self._spoke_at = now()
         self._said: set[str] = set()
+        self.is_ahead = False
+        """Whether the position may be behind lines that have not been printed: from a poll until ``printed``."""
         if cursor:
             self._go_on(cursor)
 
@@ -128,6 +130,7 @@ class LogStream:
         :param run: the run as it was seen last.
         :return: new lines, oldest first within a node and attempt; some thousands at most.
         """
+        self.is_ahead = True
         lines: list[LogLine] = []
         nodes = tuple(range(run.nodes)) if self.nodes == "all" else self.nodes
         for feed, attempt in self._open_feeds(run, nodes):
@@ -142,12 +145,19 @@ class LogStream:
                 lines += self._switch(feed) if came else ()
                 lines += came
         if len(nodes) > 1:
-            lines.sort(key=_AGE)
+            lines.sort(key=_TIME)
+            if len(run.attempts) > 1:
+                lines.sort(key=_ATTEMPT)
         self._pace(run, bool(lines))
         if run.is_terminal and all(feed.done for feed in self._feeds.values()):
             self._drained = True
             lines += self._nothing_at_all(run)
+        self.is_ahead = bool(lines)
         return lines
+
+    def printed(self) -> None:
+        """Hear that all lines that ``poll`` has returned are printed."""
+        self.is_ahead = False
 
     def _open_feeds(self, run: Run, nodes: tuple[int, ...]) -> list[tuple[LogFeed, Attempt]]:
         # An attempt that ended without a start has never written anything.

@@ -41,7 +41,9 @@ ASK_SECONDS = 20.0
 ASK_TIMES = 3
 TAKEN_OVER = "The triggerer was lost; the next lines of the run's log may have been printed before"
 BEGUN_ANEW = "Another trigger follows the run by now; its log begins from the start, which may have been printed before"
-LONGEST_TURN = 0.01
+LONGEST_TURN = 0.004
+CLOCK_EVERY = 8
+MANY = 200
 # What a scheduler that is behind may need to hear that the process which has deferred the task has ended. Only a run
 # that ends in its first moments waits for it, and none on an accelerator does.
 WORKER_ENDS = 8.0
@@ -49,6 +51,7 @@ WORKER_ENDS = 8.0
 # (Airflow 3), which die with the triggerer: a position that is kept too soon loses lines without a trace.
 SETTLED = 1.0
 LONGEST_QUEUE = 20.0
+PAUSE = 0.05
 
 _under_way: set[asyncio.Task[None]] = set()
 
@@ -68,7 +71,8 @@ class TaskLog:
         self._nodes = nodes
         self._polling_interval = polling_interval
         self._stream: LogStream | None = None
-        self._printed: LogCursor | None = None
+        self._newest: LogCursor | None = None
+        self._is_behind = self._is_asking = False
         self._keeper: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._is_closed = False
@@ -104,12 +108,16 @@ class TaskLog:
         """Print lines without holding up the other triggers, then keep the position."""
         left = iter(lines)
         try:
+            if len(lines) >= MANY:
+                # Reading them has taken a turn already.
+                await asyncio.sleep(0)
             await self._print_in_turns(left)
         except asyncio.CancelledError:
             for line in left:
                 self._log.info("%s", line.text)
             raise
-        self._keep_soon()
+        if self._stream is not None:
+            self._keep_soon(self._stream)
 
     async def await_worker(self) -> None:
         """Wait until the process that has handed the run over to this trigger may have ended.
@@ -131,27 +139,42 @@ class TaskLog:
 
     async def _print_in_turns(self, left: Any) -> None:
         turn_ends = time.monotonic() + LONGEST_TURN
-        for line in left:
+        for number, line in enumerate(left, 1):
             self._log.info("%s", line.text)
-            if time.monotonic() >= turn_ends:
+            if not number % CLOCK_EVERY and time.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN
 
-    def _keep_soon(self) -> None:
+    def _keep_soon(self, stream: LogStream) -> None:
         """Keep the present position once its lines have left this process."""
-        # Only here do position and printed lines agree: the stream is ahead while lines are being printed.
-        self._printed = self.cursor
-        if self._keeper is None or self._keeper.done():
-            self._keeper = _spawn(self._keep())
+        stream.printed()
+        is_idle = self._keeper is None or self._keeper.done()
+        # A position of many nodes takes longer to write down than their lines: only where it is wanted.
+        if is_idle or self._is_asking:
+            self._newest = stream.cursor
+        self._is_behind = True
+        if is_idle:
+            self._keeper = _spawn(self._keep(stream))
 
-    async def _keep(self) -> None:
-        kept: LogCursor | None = None
-        while self._printed is not kept:
-            cursor = self._printed
+    async def _keep(self, stream: LogStream) -> None:
+        while (cursor := await self._position(stream)) is not None:
             await asyncio.sleep(SETTLED)
             if not self._is_closed and await _queues_are_empty():
                 await self._write_position(cursor, handed_over=False)
-            kept = cursor
+
+    async def _position(self, stream: LogStream) -> LogCursor | None:
+        """Return the position behind what was printed since the last one; None where nothing was."""
+        end = time.monotonic() + LONGEST_QUEUE
+        while self._newest is None and self._is_behind and not self._is_closed and time.monotonic() < end:
+            # From a reading until its lines are printed the stream is ahead of them.
+            self._is_asking = stream.is_ahead
+            if self._is_asking:
+                await asyncio.sleep(PAUSE)
+            else:
+                self._newest = stream.cursor
+        cursor, self._newest = self._newest, None
+        self._is_asking = self._is_behind = False
+        return cursor
 
     async def _write_position(self, cursor: LogCursor | None, *, handed_over: bool) -> None:
         if self._ti is None:
@@ -218,5 +241,5 @@ async def _queues_are_empty() -> bool:
     while any(not queue.empty() for queue in queues):
         if time.monotonic() >= end:
             return False
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(PAUSE)
     return True

@@ -32,9 +32,14 @@ __all__ = ["Digest", "Recalled", "printed_of", "record_key"]
 
 GROUP_SIZE = 4
 MOST_GROUPS = 1536
+KEPT_FROM = 4000
+"""Keys; below what ``MOST_GROUPS`` groups of ``GROUP_SIZE`` hold."""
 MOST_STEPS = 3000
 SUM_MASK = (1 << 48) - 1
 _GROUP = struct.Struct("<HIH")
+# A copy costs a third of what a new one does.
+_new_hash = blake2b(digest_size=8).copy
+_from_bytes = int.from_bytes
 
 
 class Recalled(NamedTuple):
@@ -53,19 +58,28 @@ def record_key(identity: str) -> int:
 
     :param identity: the record's id, or what stands for it.
     """
-    raw = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(raw, "little")
+    hashed = _new_hash()
+    hashed.update(identity.encode("utf-8", "surrogatepass"))
+    return _from_bytes(hashed.digest(), "little")
 
 
 class Digest:
     """The digest of a set of keys that grows and shrinks, at hand at any time."""
 
     def __init__(self) -> None:
-        self._counts = [0] * MOST_GROUPS
-        self._sums = [0] * MOST_GROUPS
+        # Of a small set it is made when somebody asks for it; that costs less than to keep it.
+        self._counts: list[int] = []
+        self._sums: list[int] = []
 
-    def add(self, keys: Iterable[int]) -> None:
-        """Take in keys that are not in the set yet."""
+    def add(self, keys: Iterable[int], whole: Collection[int]) -> None:
+        """Take in keys that were not in the set before.
+
+        :param whole: the set with them.
+        """
+        if not self._counts:
+            if len(whole) < KEPT_FROM:
+                return
+            self._counts, self._sums, keys = [0] * MOST_GROUPS, [0] * MOST_GROUPS, whole
         counts, sums = self._counts, self._sums
         for key in keys:
             group = key % MOST_GROUPS
@@ -74,6 +88,8 @@ class Digest:
 
     def remove(self, keys: Iterable[int]) -> None:
         """Drop keys that are in the set."""
+        if not self._counts:
+            return
         counts, sums = self._counts, self._sums
         for key in keys:
             group = key % MOST_GROUPS

@@ -19,12 +19,13 @@ was printed already is left out by its id. A record that appears later than that
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from airflow.providers.databricks_air.run.logs.digest import Digest, printed_of, record_key
-from airflow.providers.databricks_air.run.logs.text import safe_lines
+from airflow.providers.databricks_air.run.logs.text import are_plain, safe_lines
 
 __all__ = ["NOTICE", "OVERLAP", "SECOND", "LogLine", "LogRecord", "NodeLog", "log_records"]
 
@@ -39,6 +40,7 @@ NOTICE = -1
 """The node of a line that is said by this package and not by the run."""
 
 SECOND = 1_000_000_000
+_time = itemgetter(0)
 
 
 class LogLine(NamedTuple):
@@ -68,15 +70,16 @@ def log_records(raws: Iterable[Any]) -> list[LogRecord]:
     """
     # Plain tuples: the garbage collector forgets them at its first look, unlike those of a class.
     records: list[LogRecord] = []
+    append = records.append
     for raw in raws:
         try:
             # The shape that all but the oldest services send; what else there may be costs time.
             identity, body = raw["record_id"], raw["body"]
             if not identity or type(body) is not str:
                 raise ValueError
-            records.append((int(raw["time_unix_nano"]), record_key(identity), body))
+            append((int(raw["time_unix_nano"]), record_key(identity), body))
         except (TypeError, ValueError, KeyError, AttributeError):
-            records.append(_any_record(raw if isinstance(raw, Mapping) else {}))
+            append(_any_record(raw if isinstance(raw, Mapping) else {}))
     return records
 
 
@@ -136,9 +139,13 @@ class NodeLog:
         # By key, so that of a record that came twice in the page one is left.
         new = {each[1]: each for each in records if each[1] not in seen and not 0 < each[0] < floor_ns}
         fresh = sorted(new.values(), key=_time)
-        if fresh:
-            self._remember(fresh)
+        if not fresh:
+            return []
+        self._remember(fresh)
         node, attempt, label = self.node, self.attempt, self.label
+        if are_plain([body for _, _, body in fresh]):
+            line = partial(tuple.__new__, LogLine)  # The constructor of the class costs half as much again.
+            return [line((node, attempt, label + body, time_ns)) for time_ns, _, body in fresh]
         return [
             LogLine(node, attempt, label + text, time_ns)
             for time_ns, _, body in fresh
@@ -147,21 +154,24 @@ class NodeLog:
 
     def _remember(self, fresh: list[LogRecord]) -> None:
         """Keep the keys of printed records, sorted by time, until the floor has passed them."""
-        keys = [key for _, key, _ in fresh]
+        keys = [each[1] for each in fresh]
         self._seen.update(keys)
-        self._digest.add(keys)
+        self._digest.add(keys, self._seen)
         self.printed += len(fresh)
         self.newest = max(self.newest, fresh[-1][0])
-        times = [time_ns for time_ns, _, _ in fresh]
-        start = 0
-        while start < len(times):
-            # A record without a time is kept as long as the newest one.
-            second = (times[start] or self.newest) // SECOND
-            end = bisect_left(times, (times[start] // SECOND + 1) * SECOND, start)
-            self._by_second.setdefault(second, []).extend(keys[start:end])
-            start = end
+        self._note_seconds(fresh)
         if len(self._seen) > MOST_REMEMBERED:
             self._forget_oldest()
+
+    def _note_seconds(self, fresh: list[LogRecord]) -> None:
+        end, keys = -1, list[int]()
+        for time_ns, key, _ in fresh:
+            if time_ns >= end:
+                second = time_ns // SECOND
+                end = (second + 1) * SECOND
+                # A record without a time is kept as long as the newest one.
+                keys = self._by_second.setdefault(second or self.newest // SECOND, [])
+            keys.append(key)
 
     def since(self, now: float, *, whole: bool = False) -> int:
         """Return the second from which on a new reading should start.
@@ -203,7 +213,7 @@ class NodeLog:
         for key in printed:
             self._seen.add(key)
             self._by_second.setdefault(self._recalled[key], []).append(key)
-        self._digest.add(printed)
+        self._digest.add(printed, self._seen)
         self._recalling = ""
         self._recalled = {}
         return doubtful
@@ -234,15 +244,12 @@ class NodeLog:
     def _raise_floor(self, floor: int) -> None:
         self.floor = floor
         # Insertion order is nearly, not exactly, the order of time.
-        for second in [second for second in self._by_second if second < floor]:
-            keys = self._by_second.pop(second)
-            self._seen.difference_update(keys)
-            self._digest.remove(keys)
+        by_second = self._by_second
+        passed = [second for second in by_second if second < floor]
+        keys = [key for second in passed for key in by_second.pop(second)]
+        self._seen.difference_update(keys)
+        self._digest.remove(keys)
 
     def _forget_oldest(self) -> None:
         while len(self._seen) > MOST_REMEMBERED and len(self._by_second) > 1:
             self._raise_floor(min(self._by_second) + 1)
-
-
-def _time(record: LogRecord) -> int:
-    return record[0]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LONGEST_LINE", "safe_lines"]
+__all__ = ["LONGEST_LINE", "are_plain", "safe_lines"]
 
 LONGEST_LINE = 16_384
 """Characters of one line that are printed; the rest is cut and counted."""
@@ -31,6 +31,12 @@ _UNSAFE = re.compile(
 
 # What the platform says of every command without a requirements.yaml; its own clients hide it.
 _HIDDEN = ("No co-located requirements.yaml at ", "; skipping requirements.yaml install.")
+
+
+def are_plain(bodies: list[str]) -> bool:
+    """Return whether each of these records is one line that can be printed as it is."""
+    text = "".join(bodies)
+    return text.isprintable() and _HIDDEN[0] not in text and max(map(len, bodies)) <= LONGEST_LINE
 
 
 def safe_lines(body: str) -> list[str]:
