@@ -54,6 +54,8 @@ def check_durations(task_id: str, **durations: Any) -> None:
     :raises ValueError: with the task, the name, the value and the rule.
     """
     for name, value in durations.items():
+        if value is None:
+            continue
         is_for_later = hasattr(value, "resolve") or (isinstance(value, str) and "{{" in value)
         if not is_for_later:
             try:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.databricks_air.api.http.errors import NotFoundError
 from airflow.providers.databricks_air.api.launch.permissions import experiment_entries, grant_on_experiment
 from airflow.providers.databricks_air.api.watch.watch import Ended, WatchPlan
+from airflow.providers.databricks_air.lifecycle.follow.assets import tell_assets
 from airflow.providers.databricks_air.lifecycle.follow.results import GAVE_UP, TIMED_OUT, Results
 from airflow.providers.databricks_air.lifecycle.follow.waiting import LogChoice, follow
 from airflow.providers.databricks_air.lifecycle.task_run import deadline_of
@@ -74,6 +75,7 @@ class Following:
     :param timeout: seconds of ``execution_timeout``; None for no limit.
     :param queue_timeout: seconds that an attempt may wait for accelerators; None for as long as it takes.
     :param metrics_interval: seconds between two lines with the newest metrics; None for no such lines.
+    :param partition_keys: of the partitions of the task's assets that the run makes.
     """
 
     task: TaskRun
@@ -83,6 +85,7 @@ class Following:
     timeout: float | None = None
     queue_timeout: float | None = None
     metrics_interval: float | None = None
+    partition_keys: Any = None
 
     def plan(self, run: Run) -> WatchOrder:
         """Return how the run is followed.
@@ -185,7 +188,10 @@ class Following:
             with worker.returning():
                 result = self.results.result(run, ended.output)
                 self.task.tidy()
-            return result
+                return self._told(result)
+        if run is not None:
+            ids = ended.output.mlflow_experiment_id, ended.output.mlflow_run_id
+            self.task.outcome = run_result(self.task.hook.host, run, *ids)
         raise self.results.error(ended, printed=printed)
 
     def let_go(self, run: Run) -> dict[str, Any]:
@@ -197,4 +203,10 @@ class Following:
         if task.config is not None:
             grant_on_experiment(task.hook.client, task.config.permissions, run)
         task.worker.settle()
-        return run_result(task.hook.host, run)
+        return self._told(run_result(task.hook.host, run))
+
+    def _told(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result, once the assets of the task have it, too."""
+        tell_assets(self.task.context, result, self.partition_keys)
+        self.task.outcome = result
+        return result

@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.databricks_air.exceptions import AirConfigError, AirServiceError
+from airflow.providers.databricks_air.lifecycle.attempts import is_gone
 from airflow.providers.databricks_air.lifecycle.end.worker import Worker
+from airflow.providers.databricks_air.lifecycle.follow.lineage import with_parent
 from airflow.providers.databricks_air.lifecycle.follow.links import mlflow_links
 from airflow.providers.databricks_air.lifecycle.launch.find_or_submit import RunFinder
 from airflow.providers.databricks_air.lifecycle.owner.identity import begun_alone, signs_of, task_identity
@@ -40,7 +42,7 @@ from airflow.providers.databricks_air.lifecycle.owner.record import (
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY
 from airflow.providers.databricks_air.run.errors import ConfigError
 from airflow.providers.databricks_air.run.outcome.result import page_url
-from airflow.providers.databricks_air.version_compat import delete_own_xcoms, is_gone, state_store
+from airflow.providers.databricks_air.version_compat import delete_own_xcoms, state_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,7 @@ class TaskRun:
     :param check: checks what is about the run and not in its configuration, before a submission.
     :param token: an idempotency token that was set on the operator; None for none.
     :param waits: whether the task waits for the end of its run.
+    :ivar outcome: the result, or what is known of the run without one; empty before.
     """
 
     context: Context
@@ -92,6 +95,7 @@ class TaskRun:
     token: str | None = None
     waits: bool = True
     config: RunConfig | None = field(init=False, default=None)
+    outcome: Mapping[str, Any] = field(init=False, default_factory=dict)
     worker: Worker = field(init=False)
     _finder: RunFinder = field(init=False)
     _memory: Memory = field(init=False)
@@ -151,7 +155,8 @@ class TaskRun:
 
             def go() -> int:
                 client = self.hook.client
-                ready = send_files(client, config, token=token, base_dir=base_dir, owner=owner)
+                given = with_parent(config, self.context["ti"])
+                ready = send_files(client, given, token=token, base_dir=base_dir, owner=owner)
                 self.worker.submitting(ready.body)
                 return submit(client, ready, note)
 
