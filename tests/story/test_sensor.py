@@ -21,7 +21,6 @@ import pytest
 
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
 from databricks_air_local import LocalAirRuntime
-from databricks_air_local.script.faults import Fault
 from tests.story.airflow_cluster import wait_for
 from tests.story.dag_runner import Outcome
 
@@ -88,7 +87,7 @@ def test_a_refusal_that_passes_is_no_outcome(
     """Four refusals in a row, about 15 seconds, are less than what the sensor believes."""
     run_id = AirRuntimeHook().submit(CONFIG)
     wait_for(lambda: AirRuntimeHook().get_run(run_id).is_terminal, "the end of the run")
-    air.fault(Fault("*/jobs/runs/get", times=4, status=status, error_code=code, message="not now"))
+    air.add_fault("*/jobs/runs/get", times=4, status=status, error_code=code, message="not now")
     outcome = run_dag(sensor("wait", run_id, mode))
     assert outcome.states == {"wait": "success"}, outcome.text
     assert "not now" in outcome.text
