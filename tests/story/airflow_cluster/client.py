@@ -250,7 +250,7 @@ class AirflowClient:
             try:
                 answer = self._send(method, path, body)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 if time.monotonic() > end:
                     raise
                 time.sleep(1)
