@@ -58,7 +58,7 @@ Do one of these, then type the same command again:
 endef
 export NO_PYTHON
 
-.PHONY: help venv demo test test-quick test-long test-chaos bench check dist format lock provider-info clean \
+.PHONY: help venv demo test test-quick test-long test-legs test-chaos bench check dist format lock provider-info clean \
 	check-format check-lint check-types check-imports check-docs check-provider test-oldest test-newest test-local
 
 help:  ## List the targets
@@ -109,6 +109,11 @@ test-chaos: .venv/newest/.done .venv/oldest/.done .venv/between/.done .venv/stoc
 	run between 12 --trials 3; \
 	run stock 8 --stock --cause kill-at-submit --cause eviction --cause clear-submit --trials 5; \
 	$(BIN)/python -m tests.story.chaos.publish .cache/chaos/*.json; exit $$failed
+
+# An environment and three runs for each; LEGS="3.2.2-3.13 3.1.8-3.10" tries these only. What cannot be tried is named.
+LEGS ?=
+test-legs: .venv/newest/.done  ## A smoke on other versions of Airflow and Python, into docs/legs.inc (network)
+	@$(BIN)/python -m scripts.legs $(LEGS)
 
 # Each says what it misses; the target fails if any of them does.
 bench: .venv/stock/.done  ## The benchmarks, ours beside the peer where there is one (network, once)

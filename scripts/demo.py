@@ -185,6 +185,8 @@ class Story:
     """Tells the log of ``airflow dags test`` as a newcomer wants to read it."""
 
     OURS = re.compile(r"(airflow\.task\.operators\.)?airflow\.providers\.databricks_air\b|task\.stdout$")
+    # What Airflow says, as an error, when a task asks whether an earlier try has left something behind.
+    NOTHING_KEPT = "XCom not found"
     TASK = re.compile(r"\[DAG TEST\] (starting|end) task(?: task)?_id=(\S+)")
 
     def __init__(self) -> None:
@@ -206,7 +208,7 @@ class Story:
             self.in_task = task[1] == "starting"
             if self.in_task:
                 say(f"\n{BOLD}Task {task[2]}{PLAIN}")
-        elif level in {"error", "critical"}:
+        elif level in {"error", "critical"} and event != self.NOTHING_KEPT:
             say("\n".join(f"  {part}" for part in [*event.splitlines(), *failure_lines(record)]), RED)
         elif self.OURS.match(logger):
             say("\n".join(f"  {part}" for part in event.splitlines()), DIM if level == "debug" else "")

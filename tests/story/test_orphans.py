@@ -26,10 +26,11 @@ from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.http.credentials import TokenCredentials
 from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.cli.parser import main
+from airflow.providers.databricks_air.lifecycle.attempts import Seen
 from airflow.providers.databricks_air.lifecycle.end import orphans
 from airflow.providers.databricks_air.lifecycle.end.orphans import end_orphans, find_orphans
 from airflow.providers.databricks_air.run import load_run_config
-from airflow.providers.databricks_air.version_compat import Seen, airflow_instance
+from airflow.providers.databricks_air.version_compat import airflow_instance
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 

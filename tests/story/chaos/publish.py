@@ -132,7 +132,19 @@ def _summary(lines: list[dict[str, Any]]) -> str:
         )
         said.append(f"- {bad} of {total['trials']} trials had {word}{excludes}.")
     said.append(f"- In {total['gap']} a run stayed alive where the rows below say that it is a gap.")
-    return "\n".join(said) + "\n\n"
+    return "\n".join(said) + f"\n\n{_by_ground(lines)}\n"
+
+
+def _by_ground(lines: list[dict[str, Any]]) -> str:
+    """Return one line for each Airflow and executor."""
+    grounds = sorted({(one["leg"], one["executor"]) for one in lines}, reverse=True)
+    rows = [["Airflow, executor", "Cells", *_HEADS]]
+    for leg, executor in grounds:
+        mine = [one for one in lines if (one["leg"], one["executor"]) == (leg, executor)]
+        total = _totals(mine)
+        cells_tried = sum(bool(one["trials"]) for one in mine)
+        rows.append([f"{leg}, {executor}", str(cells_tried), *(str(total[name]) for name in COUNTS)])
+    return _table(rows, (20, *_WIDTHS[2:]))
 
 
 def _totals(lines: list[dict[str, Any]]) -> dict[str, int]:
@@ -140,7 +152,7 @@ def _totals(lines: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _legend() -> str:
-    return "In the folds: trials, then duplicates / orphans / wrong outcomes / extra tries.\n\n"
+    return "A cell is a row in one mode. In the folds: trials, then duplicates / orphans / wrong outcomes / extra tries.\n\n"
 
 
 def _not_clean(records: list[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from tests.story.chaos.causes import AUTHOR, NO_CHANCE, Cause, Gap, Mode, Outcome
 
-__all__ = ["CAUSES", "GROUPS", "SEAMS", "cause"]
+__all__ = ["AIRFLOW", "CAUSES", "GROUPS", "SEAMS", "cause"]
 
 USER = "A user acts"
 LAUNCH = "The launch is disturbed"

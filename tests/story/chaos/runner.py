@@ -34,6 +34,7 @@ from tests.story.chaos.dags import SHAPES, dag_id, source, stock_source
 from tests.story.chaos.disturbances import DISTURBANCES, Act, Disturbance
 from tests.story.chaos.ending import count_end, finish
 from tests.story.chaos.judge import judge
+from tests.story.chaos.rows import AIRFLOW
 from tests.story.chaos.slots import Slot
 from tests.story.chaos.trial import ThrownAwayError, Trial
 
@@ -43,6 +44,8 @@ __all__ = ["LEG", "Chaos", "Ground", "Planned", "chaos"]
 CROWDS = 2
 # More runs of one connection are looked up in lists, and the journal no longer says who asks for which.
 MOST_IN_A_SLOT = 2
+# What Airflow 3 says in the log of a try that it has failed for want of its own API server.
+NO_API = "Could not reach the Execution API server"
 LEG: Leg = "3.3" if AIRFLOW_3 else "2.11"
 RELEASE = ".".join(AIRFLOW_VERSION.split(".")[:2])
 
@@ -101,7 +104,7 @@ class Chaos:
     def run(self, plan: Iterable[Planned], seconds: float = math.inf) -> Iterator[dict[str, Any]]:
         """Make all trials and give one record for each, as they end.
 
-        Every cell has its first trials before any has its last ones.
+        Every cell has its first trial before any has a second one, and its second before any has its last.
 
         :param seconds: after which no trial is begun any more; what hurts all of Airflow gets the first half.
         """
@@ -112,7 +115,7 @@ class Chaos:
             if time.monotonic() < began + seconds / 2:
                 yield from self._shared(crowd)
         solo = [(p, n) for p in planned if not p.cause.shared for n in p.numbers]
-        solo.sort(key=lambda job: (job[1] + 1) / len(job[0].numbers))
+        solo.sort(key=lambda job: (job[1] > 0, (job[1] + 1) / len(job[0].numbers)))
         pool = ThreadPoolExecutor(len(self.slots))
         try:
             yield from filter(None, pool.map(lambda job: self._solo(job, end), solo))
@@ -215,6 +218,8 @@ def _abandon(trial: Trial) -> None:
 def _report(trial: Trial) -> dict[str, Any]:
     """Return the record of a trial, and say it."""
     verdict = judge(trial.observed, trial.expected, len(trial.keys))
+    if verdict.extra_tries and trial.cause.group != AIRFLOW and _is_unheard(trial):
+        trial.observed.thrown = "Airflow did not answer a task's process before any code of the task ran"
     record = {
         "cause": trial.cause.key,
         "mode": trial.mode,
@@ -229,6 +234,15 @@ def _report(trial: Trial) -> dict[str, Any]:
     if not verdict.is_clean and not trial.observed.thrown:
         _show_logs(trial)
     return record
+
+
+def _is_unheard(trial: Trial) -> bool:
+    """Return whether Airflow has failed a try by itself before anything of ours ran in it."""
+    logs = []
+    for number in range(1, trial.observed.tries):
+        with suppress(Exception):  # a re-created Dag run has not got all of them
+            logs.append(trial.airflow.client.log(trial.key, number))
+    return any(NO_API in log and "AI Runtime run" not in log for log in logs)
 
 
 def _show_logs(trial: Trial) -> None:

@@ -20,9 +20,9 @@ import time
 import pytest
 
 from airflow.providers.databricks_air.arguments import OnClear
+from airflow.providers.databricks_air.lifecycle.attempts import Seen
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_with_limit
 from airflow.providers.databricks_air.lifecycle.end.verdict import judge_trigger, judge_worker
-from airflow.providers.databricks_air.version_compat import Seen
 
 
 @pytest.mark.parametrize(

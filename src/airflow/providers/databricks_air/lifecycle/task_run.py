@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.databricks_air.exceptions import AirConfigError, AirServiceError
+from airflow.providers.databricks_air.lifecycle.attempts import is_gone
 from airflow.providers.databricks_air.lifecycle.end.worker import Worker
 from airflow.providers.databricks_air.lifecycle.follow.lineage import with_parent
 from airflow.providers.databricks_air.lifecycle.follow.links import mlflow_links
@@ -41,7 +42,7 @@ from airflow.providers.databricks_air.lifecycle.owner.record import (
 from airflow.providers.databricks_air.links.air import RUN_PAGE_URL_KEY
 from airflow.providers.databricks_air.run.errors import ConfigError
 from airflow.providers.databricks_air.run.outcome.result import page_url
-from airflow.providers.databricks_air.version_compat import delete_own_xcoms, is_gone, state_store
+from airflow.providers.databricks_air.version_compat import delete_own_xcoms, state_store
 
 if TYPE_CHECKING:
     from pathlib import Path

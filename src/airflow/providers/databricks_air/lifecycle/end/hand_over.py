@@ -25,9 +25,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, is_gone
+from airflow.providers.databricks_air.lifecycle.end.verdict import ON_ITS_WAY, Verdict, judge_trigger
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, POSITION_KEY, read_owner
-from airflow.providers.databricks_air.version_compat import Seen, read_own_xcom
+from airflow.providers.databricks_air.version_compat import read_own_xcom
 
 if TYPE_CHECKING:
     from airflow.providers.databricks_air.arguments import OnClear
@@ -41,7 +42,7 @@ Airflow 2 ends one that stays longer at its second heartbeat. Every version take
 before its process is heard to have ended, and a trigger keeps its event for eight seconds only (``WORKER_ENDS``).
 """
 PAUSE = 0.3
-ASK_EVERY = 3
+ASK_EVERY = 2
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,14 @@ class HandOver:
     :param run_id: id of the run.
     :param on_clear: what a cleared task does with its old run.
     :param ask: asks Airflow for the state of this very task instance; None for no answer.
+    :param next_try_knows: whether a cleared task's next try finds the run and ends it.
     """
 
     ti: Any
     run_id: int
     on_clear: OnClear
     ask: Callable[[], Seen | None]
+    next_try_knows: bool
 
     def verdict(self, is_cut_short: Callable[[], bool]) -> Verdict:
         """Wait until the trigger has the run or a person has ended the task, and return what that means.
@@ -92,8 +95,14 @@ class HandOver:
             seen = self.ask()
             if seen is not None and seen.state == "deferred":
                 return Verdict(None, "no trigger has it yet")
+            if self.next_try_knows and seen is not None and seen.state in ON_ITS_WAY:
+                # Its trigger was lost, or it was cleared. To stay would cost it the try, see HAND_OVER_SECONDS.
+                return Verdict(False, "the task goes on elsewhere")
             owner = read_owner(self.ti, OWNER_KEY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+        except Exception as error:  # noqa: BLE001 - Airflow has many errors, and one that matters
+            if is_gone(error) and self.on_clear != "adopt":
+                # Airflow 3.4 answers a former attempt nothing else.
+                return Verdict(True, "the task instance was cleared")
             return Verdict(None, f"Airflow does not answer: {error}")
         return judge_trigger(
             seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear

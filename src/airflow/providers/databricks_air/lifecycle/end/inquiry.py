@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, dag_run_row
 from airflow.providers.databricks_air.lifecycle.end.verdict import (
     CLEARED_WHILE_RUNNING,
     USER_STATES,
@@ -25,7 +26,7 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import (
     ask_for_task,
     judge_worker,
 )
-from airflow.providers.databricks_air.version_compat import Seen, dag_run_row, is_trial
+from airflow.providers.databricks_air.version_compat import is_trial
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

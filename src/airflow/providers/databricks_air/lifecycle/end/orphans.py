@@ -27,16 +27,10 @@ from typing import Any, Protocol
 from airflow.providers.databricks_air.api.http.calls import cancel_run
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.api.launch.notes import LiveRun, live_runs, read_note
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, ask_database, ask_own_state
 from airflow.providers.databricks_air.lifecycle.end.verdict import CLEARED_WHILE_RUNNING, USER_STATES
 from airflow.providers.databricks_air.lifecycle.owner.record import RUN_ID_KEY
-from airflow.providers.databricks_air.version_compat import (
-    Seen,
-    airflow_instance,
-    ask_database,
-    ask_own_state,
-    read_own_xcom,
-    xcom_of_database,
-)
+from airflow.providers.databricks_air.version_compat import airflow_instance, read_own_xcom, xcom_of_database
 
 __all__ = [
     "NAMES",

@@ -20,18 +20,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.providers.databricks_air.api.http.client import AsyncClient
+from airflow.providers.databricks_air.api.http.client import AsyncClient, SyncClient
 from airflow.providers.databricks_air.api.http.credentials import Credentials
 from airflow.providers.databricks_air.arguments import OnClear, OnKill
 from airflow.providers.databricks_air.hooks.air import AirRuntimeHook
+from airflow.providers.databricks_air.lifecycle.attempts import Seen, ask_own_state, is_former_attempt
 from airflow.providers.databricks_air.lifecycle.end.cancel import cancel_for_good
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_apart
 from airflow.providers.databricks_air.lifecycle.end.verdict import Verdict, judge_trigger
+from airflow.providers.databricks_air.lifecycle.owner.note import owner_by_notes
 from airflow.providers.databricks_air.lifecycle.owner.record import OWNER_KEY, read_owner
-from airflow.providers.databricks_air.version_compat import ask_own_state
 
 __all__ = ["TriggerEnd"]
 
@@ -104,15 +106,31 @@ class TriggerEnd:
             pause = min(LONGEST_PAUSE, 2 * pause)
 
     async def _judge(self) -> Verdict:
-        try:
-            seen = await ask_apart(ASK_SECONDS, ask_own_state, self.ti)
-            owner = await ask_apart(ASK_SECONDS, read_owner, self.ti, OWNER_KEY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
-            log.debug("Airflow could not be asked for the task's state: %s", error)
-            seen = owner = None
+        seen: Seen | None = await self._asked(ask_own_state, self.ti)
+        owner: tuple[int, int] | None = await self._asked(self._owner) if seen is not None else None
         return judge_trigger(
             seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear
         )
+
+    async def _asked(self, ask: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return await ask_apart(ASK_SECONDS, ask, *given)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            log.debug("There is no answer to what has become of the task: %s", error)
+            return None
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Return the marker of the newest attempt; where Airflow keeps it from a former one (3.4), what notes say."""
+        try:
+            return read_owner(self.ti, OWNER_KEY)
+        except Exception as error:
+            if not is_former_attempt(error):
+                raise
+        client = SyncClient(self.credentials or AirRuntimeHook(self.conn_id).get_credentials())
+        try:
+            return owner_by_notes(client, self.ti, self.run_id)
+        finally:
+            client.close()
 
 
 def _finished(task: asyncio.Task[None]) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.databricks_air.version_compat import GONE, Seen, ask_own_state, is_same_dag_run
+from airflow.providers.databricks_air.lifecycle.attempts import GONE, Seen, ask_own_state, is_same_dag_run
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEARED_WHILE_RUNNING",
+    "ON_ITS_WAY",
     "USER_STATES",
     "RunPolicy",
     "Verdict",

@@ -34,6 +34,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow.providers.databricks_air.api.http.client import SyncClient
 from airflow.providers.databricks_air.exceptions import AirRunCancelledError, AirRunInterruptedError
+from airflow.providers.databricks_air.lifecycle.attempts import GONE, Seen
 from airflow.providers.databricks_air.lifecycle.end.hand_over import HandOver
 from airflow.providers.databricks_air.lifecycle.end.helper_thread import ask_with_limit, in_thread
 from airflow.providers.databricks_air.lifecycle.end.inquiry import Inquiry
@@ -42,10 +43,8 @@ from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy, Ve
 from airflow.providers.databricks_air.lifecycle.owner.record import Memory, TaskGoneError, known_run
 from airflow.providers.databricks_air.version_compat import (
     AIRFLOW_V_3_0_PLUS,
-    GONE,
     KILL_HANDLER_MUST_RAISE,
     KILL_SECONDS,
-    Seen,
     is_in_process,
     state_store,
 )
@@ -174,7 +173,9 @@ class Worker:
         self.settle()
         if is_in_process():
             return
-        wait = HandOver(self._airflow.ti, self.run_id or 0, self._policy.on_clear, self._airflow.ask)
+        wait = HandOver(
+            self._airflow.ti, self.run_id or 0, self._policy.on_clear, self._airflow.ask, self._memory.lasts
+        )
         verdict = self.tell_airflow(lambda: wait.verdict(lambda: self.is_killed))
         log.debug("Run %s is handed over: %s", self.run_id, verdict.why)
         if verdict.cancel:

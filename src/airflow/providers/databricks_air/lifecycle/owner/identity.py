@@ -22,14 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.run.launch.identity import TaskIdentity
-from airflow.providers.databricks_air.version_compat import (
+from airflow.providers.databricks_air.lifecycle.attempts import (
     clear_count,
     earlier_successes,
     only_we_have_begun,
-    state_store,
     unmoved_start,
 )
+from airflow.providers.databricks_air.run.launch.identity import TaskIdentity
+from airflow.providers.databricks_air.version_compat import state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

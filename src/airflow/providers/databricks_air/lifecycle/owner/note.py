@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.databricks_air.version_compat import airflow_instance, bundle_version
+from airflow.providers.databricks_air.api.launch.notes import live_runs, read_note
+from airflow.providers.databricks_air.version_compat import airflow_instance, bundle_version, names_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow.providers.databricks_air.api.http.client import SyncClient
     from airflow.providers.databricks_air.lifecycle.end.verdict import RunPolicy
 
-__all__ = ["owner_note"]
+__all__ = ["owner_by_notes", "owner_note"]
 
 
 def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) -> dict[str, Any]:
@@ -36,11 +38,7 @@ def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) 
     """
     ti: Any = context["ti"]
     return {
-        "airflow": airflow_instance(),
-        "dag_id": ti.dag_id,
-        "run_id": ti.run_id,
-        "task_id": ti.task_id,
-        "map_index": -1 if ti.map_index is None else ti.map_index,
+        **_names(ti),
         "try_number": ti.try_number,
         "max_tries": ti.max_tries,
         "on_kill": policy.on_kill,
@@ -49,3 +47,26 @@ def owner_note(context: Context, policy: RunPolicy, *, token: str, waits: bool) 
         "idempotency_token": token,
         "bundle_version": bundle_version(ti),
     }
+
+
+def owner_by_notes(client: SyncClient, ti: Any, run_id: int) -> tuple[int, int] | None:
+    """Return the try and the id of a live run that the same task has asked for after another one; None for none.
+
+    :param client: of the workspace.
+    :param ti: the task instance.
+    :param run_id: the other one.
+    :raises ApiError: when the workspace does not tell.
+    """
+    runs = list(live_runs(client))
+    since = next((run.start_time for run in runs if run.run_id == run_id), None)
+    for run in runs:
+        if since is None or run.run_id == run_id or run.start_time < since:
+            continue
+        note = read_note(client, run) or {}
+        if all(note.get(name) == value for name, value in _names(ti).items()):
+            return int(note["try_number"]), run.run_id
+    return None
+
+
+def _names(ti: Any) -> dict[str, Any]:
+    return {"airflow": airflow_instance(), **names_of(ti)}

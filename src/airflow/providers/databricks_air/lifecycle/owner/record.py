@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.databricks_air.exceptions import AirServiceError
+from airflow.providers.databricks_air.lifecycle.attempts import is_gone
 from airflow.providers.databricks_air.lifecycle.owner.identity import Signs
-from airflow.providers.databricks_air.version_compat import is_gone, read_own_xcom, state_store
+from airflow.providers.databricks_air.version_compat import read_own_xcom, state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
