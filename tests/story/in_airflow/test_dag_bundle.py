@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 has no bundles"),
 ]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROVIDER = ("apache-airflow-providers-git", "GitPython", "gitdb", "smmap")
 DAG = """
 from airflow.providers.common.compat.sdk import DAG

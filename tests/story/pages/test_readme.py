@@ -22,7 +22,7 @@ from pathlib import Path
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import run_and_tidy
 
-README = Path(__file__).resolve().parents[2] / "README.rst"
+README = Path(__file__).resolve().parents[3] / "README.rst"
 
 
 def _block(language: str) -> str:

@@ -30,7 +30,7 @@ from airflow.providers.databricks_air.version_compat import AIRFLOW_V_3_0_PLUS, 
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RunDag = Callable[..., Outcome]
 ASSET = (
     "from airflow.sdk import Asset" if AIRFLOW_V_3_0_PLUS else "from airflow.datasets import Dataset as Asset"

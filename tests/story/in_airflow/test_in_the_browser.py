@@ -28,7 +28,7 @@ from airflow.providers.databricks_air.api.launch.launch import launch
 from airflow.providers.databricks_air.run import load_run_config
 from databricks_air_local import LocalAirRuntime
 from tests.story.airflow_cluster import AIRFLOW_3, AirflowCluster, Settings, TaskKey, wait_for
-from tests.story.browser import keep_picture, page, sign_in
+from tests.story.in_airflow.browser import keep_picture, page, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster"), pytest.mark.
 newest = pytest.mark.skipif(not AIRFLOW_3, reason="the pages of Airflow 3")
 oldest = pytest.mark.skipif(AIRFLOW_3, reason="the pages of Airflow 2")
 
-EXAMPLE = Path(__file__).parents[2] / "docs/examples/watched.py"
+EXAMPLE = Path(__file__).parents[3] / "docs/examples/watched.py"
 DAG = """
 from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.databricks_air.operators.air import AirRunOperator

@@ -135,7 +135,7 @@ def visitor(air: LocalAirRuntime, dag_id: str) -> Iterator[Visitor]:
     from starlette.testclient import TestClient
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__CORE__AUTH_MANAGER", "tests.story.auth_by_dag.AuthByDag")
+        patch.setenv("AIRFLOW__CORE__AUTH_MANAGER", "tests.story.sign_in.auth_by_dag.AuthByDag")
         patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin,stranger:viewer")
         patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a-secret-for-tests-" * 4)
         patch.setattr("airflow.providers.databricks_air.plugin.fleet.YOUNG", 0)

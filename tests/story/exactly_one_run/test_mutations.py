@@ -26,9 +26,9 @@ from pathlib import Path
 import fasteners
 import pytest
 
-from tests.story.mutations import MUTATIONS, Mutation
+from tests.story.exactly_one_run.mutations import MUTATIONS, Mutation
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGE = Path("src/airflow/providers/databricks_air")
 # What a test says that has found something wrong; anything else is a mutant that does not even run.
 REASON = re.compile(r"^(assert|AssertionError|Failed|ValueError: zip)")
