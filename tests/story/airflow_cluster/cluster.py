@@ -123,6 +123,10 @@ class AirflowCluster:
             self._run("user", ["users", "create", *_admin_user()], env)
         self.api.start()
         self.wait_until_healthy()
+        if AIRFLOW_3:
+            # The first request of a task makes the server build all versions of that API, seconds of a processor in which
+            # it answers nobody; on a busy machine the task has failed by then.
+            requests.get(f"{self.url}/execution/health", timeout=600).raise_for_status()
 
     def stop(self) -> None:
         """Stop everything; processes that had to be looked for are named in :attr:`leftovers`."""
