@@ -39,7 +39,8 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.databricks_air.operators.air import AirRunOperator
 
 with DAG("versions", schedule=None, catchup=False, tags=[{tag!r}]):
-    AirRunOperator(task_id="train", config_path="conf/train.yaml", polling_interval=1)
+    # Airflow makes a version of a Dag where its tasks differ; of tags alone it makes none.
+    AirRunOperator(task_id="train", doc_md={tag!r}, config_path="conf/train.yaml", polling_interval=1)
 """
 BASE = "compute: {{accelerator_type: GPU_1xA10, num_accelerators: {count}}}\nmax_retries: 0\n"
 TRAIN = """
