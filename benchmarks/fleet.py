@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,9 +43,11 @@ def main() -> int:
     options = parser.parse_args()
     rows: list[Row] = []
     for name in options.rows or KINDS:
+        began = time.monotonic()
         for row in measured(name):
             print(" | ".join(row.cells()), flush=True)
             rows.append(row)
+        print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     note = f"The load of the machine was {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores."
     text = f"{table(rows)}\n{note}\n"
     print(text)

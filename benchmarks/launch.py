@@ -211,9 +211,10 @@ def packing(directory: Path, megabytes: int) -> Iterator[Row]:
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
     mine()
-    own = min(mine() for _ in range(3))
+    times = 3 if megabytes < 100 else 1
+    own = min(mine() for _ in range(times))
     packed = archive.stat().st_size / MEBIBYTE
-    peer = min(theirs() for _ in range(3))
+    peer = min(theirs() for _ in range(times))
     what = f"packing {megabytes} MiB of code"
     yield Row(what, "seconds", own, peer, share=3.0, is_inverse=True)
     yield Row(what, "MiB of the archive", packed, archive.stat().st_size / MEBIBYTE, share=1.1)
@@ -224,7 +225,9 @@ def fill(tree: Path, size: int) -> int:
     total = 0
     packages = Path(sysconfig.get_paths()["purelib"])
     for file in sorted(packages.rglob("*")):
-        if total >= size or not file.is_file() or "__pycache__" in file.parts:
+        # A single file of half the size would measure the compression alone.
+        is_fit = file.is_file() and "__pycache__" not in file.parts and file.stat().st_size <= size / 4
+        if total >= size or not is_fit:
             continue
         target = tree / file.relative_to(packages)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,8 @@ def smoke(leg: Leg, *, kill: bool = True) -> list[str]:
     """Return what came of the runs of a leg.
 
     :param leg: which one; it must be installed.
-    :param kill: whether to start a whole Airflow too, and to kill a task in it.
+    :param kill: whether to start a whole Airflow too, and to kill a task in it. Airflow 3.0 fails a task whose process
+        was killed, whatever its ``retries``: no next try can follow the run.
     """
     done = _run(leg, "first", "-m", "pytest", "-q", "-rA", SUCCESS)
     results = [
@@ -120,6 +121,8 @@ def smoke(leg: Leg, *, kill: bool = True) -> list[str]:
     ]
     if not kill:
         return [*results, "not tried"]
+    if leg.airflow.startswith("3.0."):
+        return [*results, "not tried again by Airflow"]
     killed = _run(leg, "killed", "-W", "ignore", "-m", "tests.story.chaos", *KILLED)
     return [*results, "failed" if killed.returncode else "passed"]
 

@@ -46,6 +46,10 @@ class Sink:
         """Count."""
         self.lines += str(arguments[0] if arguments else message).startswith("line ")
 
+    def log(self, _: int, message: str, *arguments: Any) -> None:
+        """Count."""
+        self.info(message, *arguments)
+
     def warning(self, *_: Any) -> None:
         """Take it."""
 

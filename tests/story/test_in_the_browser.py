@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -134,7 +135,10 @@ def test_airflow_shows_the_sweep_its_links_and_its_log(site: Site, page: Page, t
     keep_picture(page, tmp_path, "airflow-log")
 
     site.open(page, "finetune", "/details")
+    # The task is deferred: what is there of MLflow, the triggerer has put there.
     assert (_link(page) or "").startswith(f"{site.air.url}/jobs/runs/")
+    assert "/runs/" in (_link(page, "MLflow run") or "")
+    assert (_link(page, "MLflow experiment") or "").startswith(f"{site.air.url}/ml/experiments/")
     keep_picture(page, tmp_path, "airflow-links")
 
     site.open(page, "finetune", "/rendered_templates")
@@ -253,10 +257,20 @@ def test_airflow_2_shows_links_log_and_result(site: Site, page: Page, tmp_path: 
     page.goto(f"{site.airflow.url}/dags/training/grid?dag_run_id=first&task_id=sweep&map_index=0&tab=xcom")
     page.get_by_text("return_value").first.wait_for()
     keep_picture(page, tmp_path, "airflow-2-xcom")
+    run = page.request.get(f"{site.airflow.url}/api/v1/dags/training/dagRuns/first").json()
+    rendered = (
+        f"rendered-templates?dag_id=training&task_id=finetune&execution_date={quote(run['logical_date'])}"
+    )
+    answer = page.goto(f"{site.airflow.url}/{rendered}")
+    assert answer is not None
+    assert answer.status == 200
+    page.get_by_text("experiment_name").first.wait_for()
+    page.get_by_text("effective_config").first.wait_for()
+    keep_picture(page, tmp_path, "airflow-2-rendered")
 
 
-def _link(page: Page) -> str | None:
-    """Return where Airflow's link to the run leads."""
-    link = page.locator("a", has_text="AI Runtime run").first
+def _link(page: Page, name: str = "AI Runtime run") -> str | None:
+    """Return where a link of Airflow leads."""
+    link = page.locator("a", has_text=name).first
     link.wait_for()
     return link.get_attribute("href")

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from airflow.providers.databricks_air.links.air import LINKS
 from databricks_air_local import LocalAirRuntime
 from tests.story.dag_runner import Outcome
 
@@ -163,3 +164,55 @@ def test_links_are_there_while_the_run_lasts(
     assert str(run["run_id"]) in seen["run_page_url"]
     assert seen["mlflow_url"].startswith(seen["mlflow_experiment_url"] + "/runs/")
     assert wanted <= set(xcoms(airflow_db, before + 1))
+
+
+ONCE = """
+seen = []
+def once(context, result):
+    seen.append(result)
+    print("RESULT", result)
+    if len(seen) == 1:
+        raise RuntimeError("behind the run")
+AirRunOperator(task_id='train', config_path='train.yaml', polling_interval=0.3, deferrable={deferrable}, retries=1,
+    retry_delay=0, post_execute=once)
+"""
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_an_adopted_run_has_the_same_result(air: LocalAirRuntime, run_dag: RunDag, deferrable: bool) -> None:
+    """A try that finds the run of the try before returns what that would have returned."""
+    outcome = run_dag(ONCE.format(deferrable=deferrable), train=QUICK)
+    assert outcome.states["train"] == "success", outcome.text
+    first, second = (line for line in outcome.text.splitlines() if line.startswith("RESULT"))
+    assert first == second
+    assert len(air.runs()) == 1
+
+
+def test_mapped_tasks_are_named_by_their_overrides(
+    air: LocalAirRuntime, run_dag: RunDag, airflow_db: Path
+) -> None:
+    """Airflow shows each task of a sweep by what tells it from the others, or as its author wants it."""
+    outcome = run_dag(
+        """
+        given = dict(config_path="train.yaml", polling_interval=0.3)
+        rates = [{"parameters.lr": 0.1}, {"parameters.lr": "{{ 1 / 4 }}"}]
+        AirRunOperator.partial(task_id="sweep", **given).expand(overrides=rates)
+        AirRunOperator.partial(task_id="own", map_index_template="{{ task.overrides | length }} of one", **given).expand(
+            overrides=rates)
+        """,
+        train=QUICK,
+    )
+    assert set(outcome.states.values()) == {"success"}, outcome.text
+    with sqlite3.connect(airflow_db, timeout=30) as connection:
+        query = "SELECT task_id, rendered_map_index FROM task_instance WHERE dag_id = ? ORDER BY map_index"
+        rows = connection.execute(query, (outcome.dag_id,)).fetchall()
+    names = {task: [name for each, name in rows if each == task] for task in ("sweep", "own")}
+    assert names == {"sweep": ["lr=0.1", "lr=0.25"], "own": ["1 of one", "1 of one"]}
+
+
+def test_the_link_is_there_before_the_run_as_an_empty_text(air: LocalAirRuntime, run_dag: RunDag) -> None:
+    """A task that never had a run leads nowhere, and nothing fails for it."""
+    outcome = run_dag(TASK % (False, ""), train="[")
+    assert outcome.states["train"] == "failed"
+    assert "AirRunLink" not in outcome.text
+    assert [link.xcom_key for link in LINKS] == ["run_page_url", "mlflow_url", "mlflow_experiment_url"]

@@ -94,6 +94,18 @@ def test_example_configuration_is_valid(path: Path) -> None:
     load_run_config(path)
 
 
+def test_classifiers_follow_from_what_ran() -> None:
+    """Each Python that the package claims has passed on some Airflow, and no run of the table has failed."""
+    lines = (ROOT / "docs/legs.inc").read_text(encoding="utf-8")
+    rows = re.findall(r"   \* - (\S+)\n     - (3\.\d+)\n     - (.*)\n     - ?(.*)\n     - ?(.*)\n", lines)
+    assert "failed" not in lines
+    ran = {python for _, python, *results in rows if results[:2] == ["passed", "passed"]}
+    for project in (ROOT / "pyproject.toml", ROOT / "local/pyproject.toml"):
+        if project.exists():  # The source distribution of the provider has no other one in it.
+            text = project.read_text(encoding="utf-8")
+            assert set(re.findall(r"Python :: (3\.\d+)", text)) == ran
+
+
 def test_readme_stays_short() -> None:
     """The README is read in two minutes: at most 120 lines."""
     assert len((ROOT / "README.rst").read_text(encoding="utf-8").splitlines()) <= 120

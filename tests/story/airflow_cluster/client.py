@@ -163,8 +163,8 @@ class AirflowClient:
             body["dry_run"] = False
         self._call("PATCH", key.path, body)
 
-    def clear(self, key: TaskKey) -> None:
-        """Clear a task, all of its map indices included."""
+    def clear(self, key: TaskKey, is_latest: bool = False) -> None:
+        """Clear a task, all of its map indices included; on Airflow 3 for its own version of the Dag, or the latest."""
         if not AIRFLOW_3:
             self._clear_as_page(key)
             return
@@ -174,6 +174,7 @@ class AirflowClient:
             "task_ids": [key.task_id],
             "only_failed": False,
             "reset_dag_runs": True,
+            "run_on_latest_version": is_latest,
         }
         self._call("POST", f"/dags/{key.dag_id}/clearTaskInstances", body)
 
@@ -249,7 +250,7 @@ class AirflowClient:
             try:
                 answer = self._send(method, path, body)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 if time.monotonic() > end:
                     raise
                 time.sleep(1)

@@ -136,7 +136,7 @@ class AirflowCluster:
             self._reaper.wait(30)
         shutil.rmtree(self._database.directory, ignore_errors=True)
 
-    def wait_until_healthy(self, timeout: float = 240.0) -> None:
+    def wait_until_healthy(self, timeout: float = 600.0) -> None:
         """Wait for database, scheduler, Dag processor and, if one was started, triggerer."""
         wanted = {"metadatabase", "scheduler"} | ({"dag_processor"} if AIRFLOW_3 else set())
         if any(one.is_running for one in self.triggerers):

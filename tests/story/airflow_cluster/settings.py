@@ -157,6 +157,7 @@ def _airflow_2(ports: Ports) -> dict[str, str]:
         # Not basic_auth: it hashes the password at every request, which takes most of a second.
         "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.session",
         "AIRFLOW__WEBSERVER__WORKERS": "1",
+        "AIRFLOW__WEBSERVER__WEB_SERVER_MASTER_TIMEOUT": "900",
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(ports.api),
         "AIRFLOW__WEBSERVER__BASE_URL": f"http://127.0.0.1:{ports.api}",

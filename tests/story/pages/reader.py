@@ -94,7 +94,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
@@ -114,10 +114,14 @@ class Reader:
 
     def _here(self, text: str) -> str:
         """Return commands with this machine's server for the page's workspace, and a run of it for the page's."""
-        for shown in (r"https://adb-[\d.]+\.azuredatabricks\.net", r"http://127\.0\.0\.1:\d+"):
+        for shown in (
+            r"https://(adb-[\d.]+\.azure|my\.cloud\.)databricks\.(net|com)",
+            r"http://127\.0\.0\.1:\d+",
+        ):
             text = re.sub(shown, self.air.url, text)
         for shown in ("<personal access token>", "my-local-ai-runtime", "dapilocal..."):
             text = text.replace(shown, self.air.token)
+        text = text.replace("DATABRICKS_TOKEN=...", f"DATABRICKS_TOKEN={self.air.token}")
         # A server that runs until somebody stops it runs until a command has ended instead.
         text = re.sub(r"^(databricks-air-local\b.*)$", r"\1 --port 0 -- true", text, flags=re.MULTILINE)
         if asked := re.search(r"<run id>|388840544681214", text):

@@ -27,6 +27,7 @@ HAS_COMMANDS = tuple(map(int, AIRFLOW_VERSION.split(".")[:2])) >= (3, 2)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("block", cases(slow=True), ids=name)
 def test_what_is_typed_for_airflow_works(reader: Reader, block: Block, airflow_db: Path) -> None:
     """The same for commands that start Airflow or another server; what this Airflow lacks is left out."""

@@ -20,10 +20,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Entry", "LogIndex"]
+__all__ = ["Entry", "Line", "LogIndex"]
 
 #: Time, place in the file, bytes of text up to and with this record.
 _ENTRY = Struct("<qqq")
@@ -32,6 +32,10 @@ _BLOCK = Struct("<qq")
 _BLOCK_SIZE = 1024
 _CHUNK_SIZE = 4 * 1024 * 1024
 _NEVER = -(2**62)
+_NO_END = 2**62
+
+Line = tuple[int, bytes]
+"""A position and the record there, as it stands in the file."""
 
 
 class Entry(NamedTuple):
@@ -67,6 +71,8 @@ class LogIndex:
         #: Bytes of the texts of all records, each with the end of its line.
         self.text = 0
         self._blocks: list[tuple[int, int]] = []
+        # The newest record in a block and all before it: it only grows.
+        self._reach: list[int] = []
         self._tail: list[int] = []
         self.newest = 0
         self._chunks: list[int] = [0]
@@ -107,26 +113,64 @@ class LogIndex:
         while len(self._tail) >= _BLOCK_SIZE:
             block, self._tail = self._tail[:_BLOCK_SIZE], self._tail[_BLOCK_SIZE:]
             full.append((min(block), max(block)))
-        self._blocks += full
+        self._add_blocks(full)
         if full:
             with self._blocks_path.open("ab") as file:
                 file.writelines(_BLOCK.pack(*block) for block in full)
 
+    def _add_blocks(self, blocks: Iterable[Any]) -> None:
+        for block in blocks:
+            self._blocks.append(block)
+            self._reach.append(max([block[1], *self._reach[-1:]]))
+
     def read(self, first: int, end: int) -> list[Entry]:
         """Return the entries between two positions."""
-        end = min(end, self._count)
-        if first >= end:
+        if first >= min(end, self._count):
             return []
+        return [Entry(first + number, *found) for number, found in enumerate(self._unpack(first, end))]
+
+    def _unpack(self, first: int, end: int) -> Iterator[tuple[int, ...]]:
         with self._entries_path.open("rb") as file:
             file.seek(first * _ENTRY.size)
-            data = file.read((end - first) * _ENTRY.size)
-        return [Entry(first + number, *found) for number, found in enumerate(_ENTRY.iter_unpack(data))]
+            data = file.read(max(0, min(end, self._count) - first) * _ENTRY.size)
+        return _ENTRY.iter_unpack(data)
 
-    def blocks(self, since: int, until: int, *, ascending: bool) -> Iterator[tuple[int, int]]:
-        """Return first and end positions of the blocks that can hold records between two times."""
-        tail = (min(self._tail), max(self._tail)) if self._tail else (2**62, _NEVER)
-        numbers = range(len(self._blocks) + 1)
-        for number in numbers if ascending else reversed(numbers):
+    def lines(self, first: int, end: int, since: int = _NEVER, until: int = _NO_END) -> list[Line]:
+        """Return the records between two positions whose times are between two others.
+
+        :param since: nanoseconds, inclusive.
+        :param until: nanoseconds, exclusive.
+        """
+        count = min(end, self._count) - first
+        if count <= 0:
+            return []
+        # One more: the next record begins where the last one ends.
+        times, offsets, _ = zip(*self._unpack(first, end + 1), (0, self._end, 0), strict=True)
+        with self._path.open("rb") as file:
+            file.seek(offsets[0])
+            data = file.read(offsets[count] - offsets[0])
+        return [
+            (first + at, data[offsets[at] - offsets[0] : offsets[at + 1] - offsets[0]])
+            for at in range(count)
+            if since <= times[at] < until
+        ]
+
+    def blocks(
+        self, since: int, until: int, *, ascending: bool, start: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Return first and end positions of the blocks that can hold records between two times.
+
+        :param start: position of the first record that is wanted; the end of the direction when ``None``.
+        """
+        tail = (min(self._tail), max(self._tail)) if self._tail else (_NO_END, _NEVER)
+        here = len(self._blocks) if start is None else min(start // _BLOCK_SIZE, len(self._blocks))
+        # All blocks before this one are too old.
+        oldest = bisect_left(self._reach, since)
+        if ascending:
+            numbers = range(max(oldest, 0 if start is None else here), len(self._blocks) + 1)
+        else:
+            numbers = range(here, oldest - 1, -1)
+        for number in numbers:
             least, greatest = self._blocks[number] if number < len(self._blocks) else tail
             if greatest >= since and least < until:
                 yield number * _BLOCK_SIZE, (number + 1) * _BLOCK_SIZE
@@ -190,9 +234,9 @@ class LogIndex:
     def _load_blocks(self) -> None:
         there = self._blocks_path.read_bytes() if self._blocks_path.exists() else b""
         known = min(len(there) // _BLOCK.size, self._count // _BLOCK_SIZE)
-        self._blocks = list(_BLOCK.iter_unpack(there[: known * _BLOCK.size]))
+        self._add_blocks(_BLOCK.iter_unpack(there[: known * _BLOCK.size]))
         _cut(self._blocks_path, known * _BLOCK.size)
-        self.newest = max((greatest for _, greatest in self._blocks), default=0)
+        self.newest = self._reach[-1] if self._reach else 0
         self._tail = [entry.time for entry in self.read(known * _BLOCK_SIZE, self._count)]
         self._close_blocks()
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from databricks_air_local.engine.log_index import Entry
     from databricks_air_local.script.log_faults import LogFaults
     from databricks_air_local.script.scenario import Script
     from databricks_air_local.state.clock import Clock
@@ -65,7 +64,7 @@ class Stream:
         self._index = LogIndex(path)
         self.consumed = 0
         self._serial = 0
-        for _, line in self._lines(max(0, len(self._index) - _LAST), len(self._index)):
+        for _, line in self._index.lines(max(0, len(self._index) - _LAST), len(self._index)):
             self._note(json.loads(line))
 
     def __len__(self) -> int:
@@ -91,7 +90,7 @@ class Stream:
     def chunk(self, index: int) -> bytes:
         """Return the text of a chunk, all that arrived so far: a line that the endpoint shows late is in it."""
         first, last, _ = self._index.chunks()[index]
-        records = (json.loads(line) for _, line in self._lines(first, last))
+        records = (json.loads(line) for _, line in self._index.lines(first, last))
         lines = (record["b"] + "\n" for record in records if "d" not in record)
         return "".join(lines).encode("utf-8", "replace")
 
@@ -143,25 +142,15 @@ class Stream:
         :param now: seconds since the epoch, for records that are late.
         """
         last = len(self) - 1 if start is None else min(start, len(self) - 1)
-        for block in self._index.blocks(since, until, ascending=ascending):
+        for block in self._index.blocks(since, until, ascending=ascending, start=start):
             first = max(block[0], start or 0) if ascending else block[0]
             end = block[1] if ascending else min(block[1], last + 1)
-            found = [item for item in self._lines(first, end) if since <= item[0].time < until]
-            for entry, line in found if ascending else reversed(found):
+            found = self._index.lines(first, end, since, until)
+            for position, line in found if ascending else reversed(found):
                 record = json.loads(line)
                 if record.get("v", 0) <= now:
                     name = f"{self._name}-{record['i']}" if self._faults.record_ids else ""
-                    yield Record(entry.position, record["t"], record["b"], name)
-
-    def _lines(self, first: int, end: int) -> Iterator[tuple[Entry, bytes]]:
-        """Return the entries of the index between two positions, each with its line of the file."""
-        entries = self._index.read(first, end)
-        if not entries:
-            return
-        with self._path.open("rb") as file:
-            file.seek(entries[0].offset)
-            for entry in entries:
-                yield entry, file.readline()
+                    yield Record(position, record["t"], record["b"], name)
 
 
 def _encoded(record: dict[str, Any]) -> bytes:

@@ -22,6 +22,8 @@ from databricks_air_local.http.exchange import route
 from databricks_air_local.http.refusals import malformed, missing, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiohttp import web
 
     from databricks_air_local.engine.streams import Record, Streams
@@ -52,6 +54,14 @@ def _position(token: str) -> int:
     return int(token[1:])
 
 
+async def _first(chosen: Iterator[Record], count: int) -> list[Record]:
+    found: list[Record] = []
+    while step := list(islice(chosen, min(_STEP, count - len(found)))):
+        found += step
+        await asyncio.sleep(0)
+    return found
+
+
 class Logs:
     """The log endpoint."""
 
@@ -59,6 +69,8 @@ class Logs:
         self._runs = runs
         self._streams = streams
         self._clock = clock
+        # One reader after the other: between two of them the loop has time for everybody else.
+        self._turn = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -83,11 +95,8 @@ class Logs:
         token = request.text("page_token", "")
         start = _position(token) if token else None
         chosen = stream.select(since, until, ascending=ascending, start=start, now=self._clock.now())
-        found: list[Record] = []
-        for record in islice(chosen, min(size, _LARGEST_PAGE) + 1):
-            found.append(record)
-            if len(found) % _STEP == 0:
-                await asyncio.sleep(0)
+        async with self._turn:
+            found = await _first(chosen, min(size, _LARGEST_PAGE) + 1)
         answer: dict[str, Any] = {"log_records": []}
         if len(found) > min(size, _LARGEST_PAGE):
             answer["next_page_token"] = f"p{found.pop().position}"

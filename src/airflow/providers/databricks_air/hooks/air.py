@@ -147,14 +147,18 @@ class AirRuntimeHook(BaseHook):
         """
         return _launch(self.client, config, overrides, base_dir, idempotency_token)
 
-    async def asubmit(self, config: ConfigInput, **options: Any) -> int:
+    async def asubmit(
+        self,
+        config: ConfigInput,
+        *,
+        overrides: Mapping[str, Any] | Sequence[str] | None = None,
+        base_dir: Path | None = None,
+        idempotency_token: str | None = None,
+    ) -> int:
         """Do what :meth:`submit` does, from an event loop."""
         client = SyncClient(await self.aget_credentials())
-        names = ("overrides", "base_dir", "idempotency_token")
         try:
-            return await asyncio.to_thread(
-                _launch, client, config, *(options.pop(name, None) for name in names)
-            )
+            return await asyncio.to_thread(_launch, client, config, overrides, base_dir, idempotency_token)
         finally:
             await asyncio.to_thread(client.close)
 

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from airflow.providers.databricks_air.api.http.together import together
 from airflow.providers.databricks_air.api.launch.notes import aread_note
-from airflow.providers.databricks_air.api.runs.fields import RunFields, accelerator_seconds
+from airflow.providers.databricks_air.api.runs.fields import RunFields
 from airflow.providers.databricks_air.api.runs.listing import live_runs
 from airflow.providers.databricks_air.api.runs.owner import task_of
 from airflow.providers.databricks_air.lifecycle.end.orphans import NAMES, YOUNG, DatabaseView, why_unfollowed
@@ -95,7 +95,7 @@ class FleetRun:
     @property
     def accelerator_hours(self) -> float:
         """The time of all its accelerators until now."""
-        return accelerator_seconds(self.fields, self.now) / 3600
+        return self.fields.accelerator_hours(self.now)
 
     @property
     def page_url(self) -> str:

@@ -25,12 +25,14 @@ from airflow.providers.databricks_air.api.watch.pace import FIRST, Pace, spread
 from airflow.providers.databricks_air.api.watch.steps import Look
 from airflow.providers.databricks_air.run.outcome.states import Run
 
-__all__ = ["CONFIRM", "SOONEST", "Registration"]
+__all__ = ["CONFIRM", "GATHER", "SOONEST", "Registration"]
 
 CONFIRM = 300.0
 """The longest time between two direct answers for a run, in seconds, whatever the lists say."""
 SOONEST = 0.25
 """The share of the interval in which a cheap list is read."""
+GATHER = 0.2
+"""Seconds by which a look may be early, so that looks come together."""
 FIRST_CONFIRM = 15.0
 """The shortest time until a run is asked for itself where a list says already that it is alive."""
 
@@ -94,7 +96,7 @@ class Registration:
         """Whether that the run is alive is not enough to know."""
         now = time.time()
         is_close = self.is_close and self.is_waiting
-        return is_close or self.is_in_trouble or self.is_urgent or now >= self.confirm_at
+        return is_close or self.is_in_trouble or self.is_urgent or now >= self.confirm_at - GATHER
 
     def next_look(self, now: float) -> float:
         """Set and return when to look next.
@@ -113,10 +115,11 @@ class Registration:
         """
         cheap = max(FIRST, self.pace.interval * max(SOONEST, share))
         delay = min(self.pace.delay(now), cheap)
-        if self.due_at - now >= delay / 2:
-            return False
-        self.due_at = now + delay
-        return True
+        # The direct answer comes when it is due, not when the list is read next.
+        due_at = min(max(self.due_at, now + delay), max(now, self.confirm_at))
+        is_new = due_at != self.due_at
+        self.due_at = due_at
+        return is_new
 
     def answered(self, run: Run, now: float) -> None:
         """Take a direct answer, and pass it on if it is news.
@@ -128,8 +131,7 @@ class Registration:
         self.looked_at, self.is_waiting, self.is_over = now, run.is_waiting, run.is_terminal
         # What waits may begin to run, which a list need not tell; what runs only ends, which it does.
         wait = spread(max(FIRST_CONFIRM, self.pace.age(now))) if run.is_waiting else self._confirm
-        # The next look of all comes up to a quarter of the interval later.
-        self.confirm_at = now + min(wait, self._confirm) - min(self.pace.interval, wait) * SOONEST
+        self.confirm_at = now + min(wait, self._confirm)
         if is_news or self.is_in_trouble or self.is_urgent:
             self._pass_on(run)
         self.is_in_trouble = self.is_urgent = False

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from airflow.providers.databricks_air.api.fleet.gate import Gate
 from airflow.providers.databricks_air.api.fleet.listing import Active, ActiveRuns
-from airflow.providers.databricks_air.api.fleet.registration import CONFIRM, SOONEST, Registration
+from airflow.providers.databricks_air.api.fleet.registration import CONFIRM, GATHER, SOONEST, Registration
 from airflow.providers.databricks_air.api.fleet.renewal import Renewal, start_apart
 from airflow.providers.databricks_air.api.fleet.tally import Measure, Tally
 from airflow.providers.databricks_air.api.http.call import Call
@@ -44,13 +44,11 @@ T = TypeVar("T")
 
 FEW = 3
 """So many runs are asked one by one rather than looked up in a list."""
-GATHER = 0.2
-"""Seconds by which a look may be early, so that looks come together."""
 IDLE = 10.0
 AFTER_FAULT = 5.0
 LAG = 60.0
 """Seconds by which a list may be late."""
-LIST_SHARE = 20
+LIST_SHARE = 5
 """So many times less than asking each run at its interval does looking into the list cost at most."""
 TURN = 250
 """So many runs are gone through before the other triggers get a turn."""

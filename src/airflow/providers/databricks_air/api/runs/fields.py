@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow.providers.databricks_air.run.outcome.states import Run, parse_run
 
-__all__ = ["RunFields", "Sweep", "accelerator_seconds", "is_training", "iso_time", "whole_seconds"]
+__all__ = ["RunFields", "Sweep", "is_training", "iso_time", "whole_seconds"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,13 @@ class RunFields:
         name = re.sub(r"^GPU_\d+x", "", self.accelerator_type)
         return f"{self.num_accelerators}x {name}" if name and self.num_accelerators else name
 
+    def accelerator_hours(self, now: int) -> float:
+        """Return the time of all accelerators over all attempts.
+
+        :param now: epoch milliseconds, the end of what still runs.
+        """
+        return self.num_accelerators * self.run.ran_seconds(now) / 3600
+
     @property
     def launch_directory(self) -> str:
         """The workspace directory with the files of the launch; empty when unknown."""
@@ -152,17 +159,6 @@ def whole_seconds(start: int, end: int, now: int) -> int | None:
     :param now: epoch milliseconds.
     """
     return round(((end or now) - start) / 1000) if start > 0 else None
-
-
-def accelerator_seconds(fields: RunFields, now: int) -> float:
-    """Return the time of all accelerators of a run over all its attempts.
-
-    :param fields: the run.
-    :param now: epoch milliseconds, the end of what still runs.
-    """
-    begun = [item for item in fields.run.attempts if item.start_time and not item.state.is_waiting]
-    spent = (max(0, now - item.start_time) / 1000 if item.seconds is None else item.seconds for item in begun)
-    return fields.num_accelerators * sum(spent)
 
 
 def _training_task(task: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from airflow.providers.databricks_air.api.http.together import together
 from airflow.providers.databricks_air.api.logs.calls import metric_history, mlflow_run
 from airflow.providers.databricks_air.api.logs.failure import investigate
 from airflow.providers.databricks_air.api.runs.calls import get_document
-from airflow.providers.databricks_air.api.runs.fields import RunFields, accelerator_seconds
+from airflow.providers.databricks_air.api.runs.fields import RunFields
 from airflow.providers.databricks_air.api.runs.log_tail import last_lines
 from airflow.providers.databricks_air.run.outcome.failure import failure_message
 from airflow.providers.databricks_air.run.outcome.narration import waiting_message
@@ -83,7 +83,7 @@ class RunPicture:
     @property
     def accelerator_hours(self) -> float:
         """The time of all accelerators over all attempts, up to the moment of the look."""
-        return accelerator_seconds(self.fields, self.now) / 3600
+        return self.fields.accelerator_hours(self.now)
 
     @property
     def page_url(self) -> str:

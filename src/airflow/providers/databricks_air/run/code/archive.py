@@ -29,7 +29,7 @@ BLOCK = 1024 * 1024
 # Late enough for zip files in any time zone, which cannot say 1979.
 _TIME = 315_619_200
 _RECORD = 10_240
-_LEVEL = 2
+_LEVEL = 3
 # Each thread holds some blocks; more of them wait for the disk.
 _MOST_THREADS = 8
 

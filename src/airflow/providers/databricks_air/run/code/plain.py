@@ -92,7 +92,7 @@ class PlainDirectory:
             if not _is_wanted(path, limits, is_directory=is_directory):
                 continue
             if is_directory:
-                if os.path.lexists(self.root / path / ".git"):
+                if os.path.lexists(f"{self.root}/{path}/.git"):
                     yield f"{path}/"
                 elif entry.name != ".git" and not _is_ignored(rules, path, is_directory=True):
                     yield from self._walk(f"{path}/", limits)
@@ -103,7 +103,7 @@ class PlainDirectory:
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(self.root / folder) as entries:
+            with os.scandir(f"{self.root}/{folder}") as entries:
                 return list(entries)
         except OSError as error:
             raise SnapshotError(
@@ -121,9 +121,8 @@ class PlainDirectory:
     def _read(self, folder: str) -> list[_Rule] | None:
         try:
             # As git does it: a link is no ignore file.
-            descriptor = os.open(
-                self.root / folder / _IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
+            name = f"{self.root}/{folder}{_IGNORE_FILE}"
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:

@@ -69,6 +69,8 @@ def run_result(
     :param note: what the launch left beside the run; None where it cannot be read.
     """
     note = note or {}
+    ran = round(run.ran_seconds(), 3) if run.is_terminal else None
+    hours = None if ran is None or not run.num_accelerators else round(run.num_accelerators * ran / 3600, 4)
     return {
         "run_id": run.run_id,
         "state": run.state.word,
@@ -78,21 +80,20 @@ def run_result(
         "mlflow_experiment_id": mlflow_experiment_id or None,
         "mlflow_run_id": mlflow_run_id or None,
         "mlflow_url": mlflow_url(host, mlflow_experiment_id, mlflow_run_id),
-        **_times(run),
+        **_times(run, ran),
         "accelerator_type": run.accelerator_type or None,
         "num_accelerators": run.num_accelerators or None,
-        "accelerator_hours": _accelerator_hours(run),
+        "accelerator_hours": hours,
         "code_key": _code_key(run.code_path),
         "code_commit": note.get("code_commit") or note.get("bundle_version") or None,
     }
 
 
-def _times(run: Run) -> dict[str, Any]:
+def _times(run: Run, ran: float | None) -> dict[str, Any]:
     latest = run.latest
     started = (latest.start_time if latest else 0) or run.start_time
     ended = (latest.end_time if latest else 0) or run.end_time
     run_end = run.end_time or ended
-    ran = _ran_seconds(run)
     whole = _seconds(run.start_time, run_end)
     return {
         "start": _iso(run.start_time),
@@ -101,20 +102,6 @@ def _times(run: Run) -> dict[str, Any]:
         "queue_seconds": None if whole is None or ran is None else round(max(0.0, whole - ran), 3),
         "run_seconds": ran,
     }
-
-
-def _ran_seconds(run: Run) -> float | None:
-    """Return how long the command ran, over all attempts; None before the end."""
-    if not run.is_terminal:
-        return None
-    return round(sum(attempt.seconds or 0.0 for attempt in run.attempts), 3)
-
-
-def _accelerator_hours(run: Run) -> float | None:
-    ran = _ran_seconds(run)
-    if ran is None or not run.num_accelerators:
-        return None
-    return round(run.num_accelerators * ran / 3600, 4)
 
 
 def _code_key(path: str) -> str | None:

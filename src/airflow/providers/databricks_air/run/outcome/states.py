@@ -195,6 +195,16 @@ class Run:
         """The attempt with the highest number; None before the first."""
         return max(self.attempts, key=lambda attempt: attempt.number, default=None)
 
+    def ran_seconds(self, now: int = 0) -> float:
+        """Return how long the command ran, over all attempts.
+
+        :param now: epoch milliseconds, the end of what still runs; 0 leaves that out.
+        """
+        begun = (one for one in self.attempts if one.start_time and not one.state.is_waiting)
+        return sum(
+            max(0, now - one.start_time) / 1000 if one.seconds is None else one.seconds for one in begun
+        )
+
     @property
     def is_waiting(self) -> bool:
         """Whether the run waits for accelerators: itself, or its latest attempt while it runs."""

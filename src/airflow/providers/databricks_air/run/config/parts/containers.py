@@ -23,7 +23,7 @@ from pydantic import Field
 
 from airflow.providers.databricks_air.run.config.model import ConfigModel
 from airflow.providers.databricks_air.run.config.rules.mappings import TextMap
-from airflow.providers.databricks_air.run.config.rules.relations import Conflict, value_at
+from airflow.providers.databricks_air.run.config.rules.relations import Conflict, Relation, value_at
 from airflow.providers.databricks_air.run.config.rules.sentences import mistake
 from airflow.providers.databricks_air.run.config.rules.values import (
     COMMAND,
@@ -81,7 +81,7 @@ class ContainerVariables(ConfigModel):
     files: Annotated[tuple[str, ...], Field(max_length=0)] = ()
     """Not supported by the platform yet; must be empty."""
 
-    relations: ClassVar = (_SecretReferences(),)
+    relations: ClassVar[tuple[Relation, ...]] = (_SecretReferences(),)
 
 
 class Container(ConfigModel):
