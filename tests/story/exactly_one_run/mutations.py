@@ -198,8 +198,8 @@ MUTATIONS = (
     Mutation(
         "logs: remembers while it may be read again",
         LINES,
-        "for second in self._by_second if second < floor]",
-        "for second in self._by_second]",
+        "for second in by_second if second < floor]",
+        "for second in by_second]",
         TEST_LOGS,
         "test_a_busy_log_is_complete_although_most_readings_go_back_only_a_little",
     ),

@@ -72,6 +72,13 @@ def green(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return set(guards)
 
 
+def test_every_mutant_can_be_made() -> None:
+    """What each mutation takes away stands in the sources once, and its guard is there."""
+    for one in MUTATIONS:
+        assert (ROOT / PACKAGE / one.file).read_text().count(one.line) == 1, one.name
+        assert f"def {one.guard}(" in (ROOT / one.tests).read_text(), one.name
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[one.name for one in MUTATIONS])

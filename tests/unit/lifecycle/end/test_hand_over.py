@@ -84,6 +84,22 @@ def test_it_stays_while_only_it_could_end_the_run(
     assert time.monotonic() - began >= HAND_OVER_SECONDS
 
 
+def test_it_stays_until_a_newer_attempt_says_which_run_is_its_own(xcoms: dict[str, Any]) -> None:
+    """A cleared task's next attempt may be deferred, too, before it has said so: then it has another run."""
+    xcoms[OWNER_KEY] = None
+    states = iter([Seen("deferred", 1), Seen("queued", 2), Seen("running", 2), Seen("deferred", 2)])
+
+    def ask() -> Seen:
+        seen = next(states)
+        if seen.state == "deferred" and seen.try_number == 2:
+            time.sleep(HAND_OVER_SECONDS)
+            xcoms[OWNER_KEY] = [2, RUN + 1]
+        return seen
+
+    verdict = HandOver(TI, RUN, "rerun", ask, False).verdict(lambda: False)
+    assert verdict.cancel is True
+
+
 def test_a_refused_question_is_a_clear(xcoms: dict[str, Any]) -> None:
     """Airflow 3.4 answers an attempt that was cleared no question but for the state."""
     xcoms[OWNER_KEY] = xcoms[POSITION_KEY] = GoneError()

@@ -147,6 +147,18 @@ def test_a_try_after_a_clear_does_not_get_the_result_of_before(
     assert claim(3).obtain().run_id == second.run_id
 
 
+def test_a_try_after_a_clear_ends_the_run_of_before(
+    air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, age: Callable[[], None]
+) -> None:
+    """A run that its cleared try could not end is ended by the next one, which does not follow it."""
+    air.on("claim").hangs()
+    first = claim().obtain()
+    note_clear(client, first.launch_directory)
+    age()
+    assert claim(2).obtain().run_id != first.run_id
+    assert wait_for_end(client, first.run_id).state.result == "CANCELED"
+
+
 def test_a_task_that_adopts_over_clears_leaves_the_run_of_a_deleted_dag_run(
     air: LocalAirRuntime, claim: Callable[..., Asking], client: SyncClient, age: Callable[[], None]
 ) -> None:

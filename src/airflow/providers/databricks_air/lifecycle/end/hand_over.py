@@ -41,6 +41,7 @@ HAND_OVER_SECONDS = 2.5
 Airflow 2 ends one that stays longer at its second heartbeat. Every version takes a task for failed that goes on
 before its process is heard to have ended, and a trigger keeps its event for eight seconds only (``WORKER_ENDS``).
 """
+NEWER_ATTEMPT_SECONDS = 12.0
 PAUSE = 0.3
 ASK_EVERY = 2
 
@@ -69,15 +70,21 @@ class HandOver:
 
         :param is_cut_short: whether this process has to end.
         """
-        end = time.monotonic() + HAND_OVER_SECONDS
+        began = time.monotonic()
+        end = began + HAND_OVER_SECONDS
         for number in itertools.count():
             if self._is_taken():
                 return Verdict(False, "its trigger has it")
             is_last = is_cut_short() or time.monotonic() >= end
             # Seldom: on a busy machine each request keeps this process for a second longer.
             if is_last or number % ASK_EVERY == 0:
-                verdict = self._judge()
-                if is_last or verdict.cancel is not None:
+                seen, verdict = self._judge()
+                if is_cut_short() or verdict.cancel is not None:
+                    return verdict
+                if seen is not None and (seen.try_number or 0) > self.ti.try_number:
+                    # The try of this process is over, so that to stay costs nothing.
+                    end = began + NEWER_ATTEMPT_SECONDS
+                if time.monotonic() >= end:
                     return verdict
             time.sleep(PAUSE)
         raise AssertionError("it counts for ever")
@@ -90,20 +97,21 @@ class HandOver:
             return False
         return isinstance(position, Mapping) and position.get("try_number") == self.ti.try_number
 
-    def _judge(self) -> Verdict:
+    def _judge(self) -> tuple[Seen | None, Verdict]:
         try:
             seen = self.ask()
-            if seen is not None and seen.state == "deferred":
-                return Verdict(None, "no trigger has it yet")
             if self.next_try_knows and seen is not None and seen.state in ON_ITS_WAY:
                 # Its trigger was lost, or it was cleared. To stay would cost it the try, see HAND_OVER_SECONDS.
-                return Verdict(False, "the task goes on elsewhere")
+                return seen, Verdict(False, "the task goes on elsewhere")
             owner = read_owner(self.ti, OWNER_KEY)
         except Exception as error:  # noqa: BLE001 - Airflow has many errors, and one that matters
             if is_gone(error) and self.on_clear != "adopt":
                 # Airflow 3.4 answers a former attempt nothing else.
-                return Verdict(True, "the task instance was cleared")
-            return Verdict(None, f"Airflow does not answer: {error}")
-        return judge_trigger(
+                return None, Verdict(True, "the task instance was cleared")
+            return None, Verdict(None, f"Airflow does not answer: {error}")
+        if seen is not None and seen.state == "deferred" and (owner is None or owner[1] == self.run_id):
+            return seen, Verdict(None, "no trigger has it yet")
+        judged = judge_trigger(
             seen, run_id=self.run_id, try_number=self.ti.try_number, owner=owner, on_clear=self.on_clear
         )
+        return seen, judged

@@ -169,9 +169,9 @@ class RunFinder:
                     why_not,
                 )
                 return run
+            self._end(replace(planned, run_id=run_id), why_not)
             if self._is_of_deleted_dag_run(run):
                 foreign += 1
-                self._end(replace(planned, run_id=run_id), why_not)
                 note_clear(self.client, run.launch_directory)
             elif planned.generation - foreign >= self.signs.try_number - 1:
                 return run
@@ -185,7 +185,7 @@ class RunFinder:
         if run.is_terminal and not run.is_success:
             return f"ended as {run.state.word}"
         # A store tells a clear better, where there is one.
-        if run.is_terminal and not self.memory.lasts and is_cleared(self.client, run.launch_directory):
+        if not self.memory.lasts and is_cleared(self.client, run.launch_directory):
             return "is of before the task was cleared"
         return ""
 
